@@ -1,0 +1,56 @@
+"""The one contract between the machine and any model."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+
+__all__ = ["Backend", "Completion", "ModelInfo", "Prompt", "Request"]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Anything that turns a Request into a Completion.
+
+    A backend plugs in by an entry point of the group ``evolve_llm.backends`` that names a factory
+    ``factory(argument: str, **options) -> Backend``; ``--model NAME:ARGUMENT`` calls it, and
+    ``--set engine.KEY=VALUE`` and ``--base-url`` become keyword options. A factory does no I/O and
+    raises ``UserError`` on unknown or impossible options, listing the ones that exist.
+
+    Life: ``start`` once, then any number of ``generate`` and ``count_tokens`` at once, then ``close``
+    once (also after a failed start). All of them run on one event loop; blocking work goes to a thread
+    or a process. Cancelling ``generate`` must free what it holds.
+
+    ``identity`` goes into the run's configuration: it says which model answers (never a URL, key or
+    speed setting), so that the same run may be resumed against another replica of the same model.
+    ``capacity`` is how many requests are worth having in flight at once.
+    """
+
+    identity: str
+    capacity: int
+
+    async def start(self) -> ModelInfo:
+        """Load or reach the model without spending a token.
+
+        Raises ``BackendError`` when it cannot be used (dead server, wrong key, no such model) and
+        ``UserError`` when what was asked for can never work.
+        """
+        ...
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer one request, retrying inside where a retry can help (429, 5xx, reset, timeout).
+
+        Raises ``RequestError`` when this request cannot be answered but others can, and
+        ``BackendError`` when the model as a whole is gone.
+        """
+        ...
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Prompt length in tokens with the chat template applied: exact where the engine can tell,
+        otherwise an estimate that errs high."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything. Idempotent; never raises."""
+        ...

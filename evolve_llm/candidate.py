@@ -1,0 +1,83 @@
+"""Candidate: one reasoning chain, and a DEAP individual by having a ``fitness``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from deap import base
+
+
+class Status(StrEnum):
+    """How a candidate ended. A failed one is stored, counted and shown, and is never a parent."""
+
+    OK = "ok"
+    TRUNCATED = "truncated"
+    FAILED = "failed"
+
+
+class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
+    """One maximised objective. ``fitness_class`` makes others; weights are only ever +1 or -1.
+
+    DEAP's own ``creator`` makes a new class at every unpickle; a plain class serves every selector.
+    """
+
+    weights: tuple[float, ...] = (1.0,)
+
+    def assign(self, values: Sequence[float]) -> None:
+        """Set the values. Raises ValueError on NaN or infinity (NaN beats everything inside DEAP)."""
+        if len(values) != len(self.weights):
+            raise ValueError(f"{len(values)} fitness values given, {len(self.weights)} expected: {tuple(values)}")
+        if not all(math.isfinite(value) for value in values):
+            raise ValueError(f"fitness must be finite, got {tuple(values)}")
+        self.values = tuple(float(value) for value in values)
+
+
+def fitness_class(weights: Sequence[float]) -> type[Fitness]:
+    """A Fitness with these weights. Raises ValueError on a weight other than 1 or -1."""
+    wanted = tuple(float(weight) for weight in weights)
+    if not wanted or any(weight not in (1.0, -1.0) for weight in wanted):
+        raise ValueError(f"fitness weights must each be 1 or -1 (scale the values instead), got {wanted}")
+    if wanted == (1.0,):
+        return Fitness
+    return type("Fitness", (Fitness,), {"weights": wanted})
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """One reasoning chain of one problem's population.
+
+    ``generation`` and ``slot`` say where it was born; together they are its ``uid`` within the problem.
+    ``parents`` are the uids whose texts stand in its prompt, in the prompt's order; ``dropped`` are
+    planned parents that had failed. ``answer`` is the extracted final answer as written, and
+    ``answer_class`` a canonical form that equivalent answers share: compare classes, never texts.
+    Truncated chains are kept and marked. ``reason`` says why a failed candidate failed.
+    """
+
+    problem: str
+    generation: int
+    slot: int
+    operator: str
+    text: str = ""
+    answer: str | None = None
+    answer_class: str | None = None
+    parents: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    status: Status = Status.OK
+    reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    fitness: Fitness = field(default_factory=Fitness)
+
+    @property
+    def uid(self) -> str:
+        """``generation.slot``: unique within the problem."""
+        return f"{self.generation}.{self.slot}"
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no text at all."""
+        return self.status is Status.FAILED

@@ -1,0 +1,108 @@
+"""Answer formats: how a final answer is written in a chain, and how it is taken out again.
+
+``extract`` functions are pure and linear in the length of the chain: model output is hostile input.
+A plug-in adds a format by an entry point of the group ``evolve_llm.formats`` that names an
+``AnswerFormat``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+_BOX = re.compile(r"\\f?boxed\s*(?=\{)")
+_TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
+_TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
+_FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
+_OPTION_STATED = re.compile(r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,8}(?:is\b)?[^A-Za-z0-9\n]{0,8}([A-Z])\b(?!')")
+_OPTION_ALONE = re.compile(r"^[\s(\[*]*([A-Z])[\s)\].*:]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class AnswerFormat:
+    """A way of writing answers.
+
+    ``extract`` takes a chain and gives its final answer as written, or None when there is none.
+    ``prompts`` is the folder of the format's own templates; None means the built-in folder of the
+    same name beside the variation operators.
+    """
+
+    name: str
+    extract: Callable[[str], str | None]
+    prompts: Path | Traversable | None = None
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Content of the last complete ``\boxed{...}`` with balanced braces, or None.
+
+    An escaped brace (``\{``) does not count. A box that never closes is passed over for the one before.
+    """
+    for match in reversed(list(_BOX.finditer(text))):
+        content = _balanced(text, match.end())
+        if content is not None:
+            return content.strip() or None
+    return None
+
+
+def _balanced(text: str, start: int, limit: int = 1_000_000) -> str | None:
+    depth = 0
+    position = start
+    end = min(len(text), start + limit)
+    while position < end:
+        character = text[position]
+        if character == "\\":
+            position += 2
+            continue
+        if character == "{":
+            depth += 1
+        elif character == "}":
+            depth -= 1
+            if depth == 0:
+                return text[start + 1 : position]
+        position += 1
+    return None
+
+
+def last_tagged(text: str) -> str | None:
+    """Content of the last ``<answer>...</answer>``; an unclosed last tag runs to the end of the text."""
+    opens = list(_TAG_OPEN.finditer(text))
+    if not opens:
+        return None
+    start = opens[-1].end()
+    close = _TAG_CLOSE.search(text, start)
+    return text[start : close.start() if close else len(text)].strip() or None
+
+
+def last_option(text: str) -> str | None:
+    r"""The last option letter: boxed or tagged first, then stated ("the answer is C"), then alone on a line."""
+    inner = last_boxed(text) or last_tagged(text)
+    if inner is not None:
+        letters = re.findall(r"(?<![A-Za-z])([A-Za-z])(?![A-Za-z])", inner[:200])
+        return letters[0].upper() if len(letters) == 1 else None
+    for pattern in (_OPTION_STATED, _OPTION_ALONE):
+        found = pattern.findall(text)
+        if found:
+            return str(found[-1])
+    return None
+
+
+def last_code_block(text: str) -> str | None:
+    """The last complete fenced code block, without its fences."""
+    fences = list(_FENCE.finditer(text))
+    blocks = [text[a.end() : b.start()].strip("\n") for a, b in zip(fences[::2], fences[1::2], strict=False)]
+    return next((block for block in reversed(blocks) if block.strip()), None)
+
+
+def whole_text(text: str) -> str | None:
+    """The chain itself, stripped."""
+    return text.strip() or None
+
+
+boxed = AnswerFormat("boxed", last_boxed)
+tags = AnswerFormat("tags", last_tagged)
+option = AnswerFormat("option", last_option)
+code = AnswerFormat("code", last_code_block)
+text = AnswerFormat("text", whole_text)

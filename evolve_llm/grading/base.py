@@ -1,0 +1,44 @@
+"""The one contract between the machine and anything that grades."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from evolve_llm.verdict import Grade, Verdict
+
+__all__ = ["Grade", "Grader", "Verdict"]
+
+Isolation = Literal["worker", "sandbox"]
+
+
+@runtime_checkable
+class Grader(Protocol):
+    """Compares answers with a reference and with each other.
+
+    Plugs in by an entry point of the group ``evolve_llm.graders`` that names an instance. ``grade`` and
+    ``canonical`` run in another process that is killed at a deadline, so they may hang or crash and
+    need no time-outs of their own; ``quick`` and ``quick_canonical`` run in the machine's own process,
+    must be linear in the length of the answer, and settle the plain cases without a round trip.
+    """
+
+    name: str
+
+    def isolation(self, reference: Any) -> Isolation:
+        """``worker``: a killable process is enough. ``sandbox``: grading may execute the answer."""
+        ...
+
+    def quick(self, answer: str, reference: Any) -> Verdict | None:
+        """A verdict where a plain comparison settles it, else None."""
+        ...
+
+    def grade(self, answer: str, reference: Any) -> Verdict:
+        """The full verdict. Raises only for faults of its own, which become ``ungraded``."""
+        ...
+
+    def quick_canonical(self, answer: str) -> str | None:
+        """A form that all equivalent answers share, where text alone gives it, else None."""
+        ...
+
+    def canonical(self, answer: str) -> str:
+        """A form that equivalent answers share; at worst the whitespace-normalised text."""
+        ...

@@ -1,0 +1,58 @@
+"""Everything that plugs in: entry points by group, with errors that list what exists."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from evolve_llm.errors import UserError
+
+GROUPS = {
+    "operator": "evolve_llm.operators",
+    "problem set": "evolve_llm.problems",
+    "backend": "evolve_llm.backends",
+    "grader": "evolve_llm.graders",
+    "answer format": "evolve_llm.formats",
+}
+
+
+@cache
+def available(kind: str) -> dict[str, EntryPoint]:
+    """All plug-ins of a kind (a key of GROUPS), by name, sorted.
+
+    Raises UserError when two installed packages give one name to different things.
+    """
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=GROUPS[kind]), key=lambda point: (point.name, point.value)):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise UserError(
+                f"two installed packages define the {kind} {point.name!r}: {other.value} and {point.value}; "
+                "uninstall one of them"
+            )
+    return found
+
+
+@cache
+def load(kind: str, name: str) -> Any:
+    """The object a plug-in names. Raises UserError for an unknown name or a plug-in that cannot be imported."""
+    points = available(kind)
+    if name not in points:
+        raise UserError(unknown(kind, name, points))
+    point = points[name]
+    try:
+        return point.load()
+    except ImportError as error:
+        raise UserError(f"the {kind} {name!r} ({point.value}) cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise UserError(f"the {kind} {name!r} names {point.value}, which does not exist: {error}") from error
+
+
+def unknown(kind: str, name: str, names: Any) -> str:
+    """The message for a name that does not exist: the nearest ones first, then all."""
+    listed = sorted(names)
+    near = difflib.get_close_matches(name, listed, n=2, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+    return f"unknown {kind} {name!r}.{hint} Available: {', '.join(listed) or '(none)'}"

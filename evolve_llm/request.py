@@ -1,0 +1,88 @@
+"""What a backend is asked and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation to be continued by the model. What every variation operator returns."""
+
+    messages: tuple[Message, ...]
+
+    @classmethod
+    def user(cls, text: str) -> Prompt:
+        """A conversation of one user message."""
+        return cls((Message("user", text),))
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. ``max_tokens`` bounds the completion, not the prompt."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int | None = None
+    min_p: float | None = None
+    max_tokens: int = 8192
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to the model.
+
+    ``id`` is the address ``problem/generation/slot/purpose/call`` and never changes between resumes.
+    ``seed`` is in [0, 2**63); a backend with a smaller range reduces it.
+    """
+
+    id: str
+    prompt: Prompt
+    sampling: Sampling
+    seed: int
+
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer of the model, with the token counts *as the backend reported them* (invariant I8).
+
+    ``finish_reason`` is ``length`` when the text was cut at ``max_tokens`` or at the window's end.
+    ``cached_tokens`` of the prompt were served from a prefix cache (0 where the backend cannot tell).
+    ``reasoning`` is a separate thinking channel where the backend has one.
+    """
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a started backend says of its model.
+
+    ``context_length`` is the largest prompt + completion of one request in tokens, None if unknown.
+    ``details`` go into the run directory beside the versions (quantisation, engine version, file hash).
+    """
+
+    name: str
+    context_length: int | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
