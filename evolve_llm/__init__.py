@@ -1,0 +1,72 @@
+"""evolve-llm: evolutionary search for LLM reasoning.
+
+A population of reasoning chains is evolved per problem: DEAP selects, the language model varies.
+
+    from evolve_llm import evolve
+    run = evolve("reasoning_gym:chain_sum", preset="rsa", population=4, parents=2, generations=3, limit=4)
+    for row in run.generations():
+        print(row.generation, row.plain()["pass@1"])
+
+Names are imported when first used, so ``import evolve_llm`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evolve_llm.candidate import Candidate, Fitness
+    from evolve_llm.errors import (
+        BackendError,
+        EvolveError,
+        OperatorError,
+        RequestError,
+        StoreError,
+        UserError,
+    )
+    from evolve_llm.evolution import Generation
+    from evolve_llm.operator import Copy, evaluation, finishing, replacement, selection, variation
+    from evolve_llm.plan import Plan
+    from evolve_llm.preset import Preset, load_preset
+    from evolve_llm.problem import Problem
+    from evolve_llm.problem_sets import load_problems
+    from evolve_llm.request import Completion, Message, Prompt, Request, Sampling
+    from evolve_llm.run import Run
+    from evolve_llm.session import Session, evolve
+    from evolve_llm.verdict import Grade, Verdict
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "candidate": ("Candidate", "Fitness"),
+    "errors": ("BackendError", "EvolveError", "OperatorError", "RequestError", "StoreError", "UserError"),
+    "evolution": ("Generation",),
+    "operator": ("Copy", "evaluation", "finishing", "replacement", "selection", "variation"),
+    "plan": ("Plan",),
+    "preset": ("Preset", "load_preset"),
+    "problem": ("Problem",),
+    "problem_sets": ("load_problems",),
+    "request": ("Completion", "Message", "Prompt", "Request", "Sampling"),
+    "run": ("Run",),
+    "session": ("Session", "evolve"),
+    "verdict": ("Grade", "Verdict"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BackendError", "Candidate", "Completion", "Copy", "EvolveError", "Fitness", "Generation", "Grade",
+    "Message", "OperatorError", "Plan", "Preset", "Problem", "Prompt", "Request", "RequestError", "Run",
+    "Sampling", "Session", "StoreError", "UserError", "Verdict", "evaluation", "evolve", "finishing",
+    "load_preset", "load_problems", "replacement", "selection", "variation",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"evolve_llm.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'evolve_llm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

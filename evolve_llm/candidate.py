@@ -29,7 +29,9 @@ class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
     def assign(self, values: Sequence[float]) -> None:
         """Set the values. Raises ValueError on NaN or infinity (NaN beats everything inside DEAP)."""
         if len(values) != len(self.weights):
-            raise ValueError(f"{len(values)} fitness values given, {len(self.weights)} expected: {tuple(values)}")
+            raise ValueError(
+                f"{len(values)} fitness values given, {len(self.weights)} expected: {tuple(values)}"
+            )
         if not all(math.isfinite(value) for value in values):
             raise ValueError(f"fitness must be finite, got {tuple(values)}")
         self.values = tuple(float(value) for value in values)
@@ -53,7 +55,8 @@ class Candidate:
     ``parents`` are the uids whose texts stand in its prompt, in the prompt's order; ``dropped`` are
     planned parents that had failed. ``answer`` is the extracted final answer as written, and
     ``answer_class`` a canonical form that equivalent answers share: compare classes, never texts.
-    Truncated chains are kept and marked. ``reason`` says why a failed candidate failed.
+    Truncated chains are kept and marked. ``reason`` says why a failed candidate failed. ``copied``: the
+    text is its parent's, reproduced without asking the model.
     """
 
     problem: str
@@ -70,6 +73,7 @@ class Candidate:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    copied: bool = False
     fitness: Fitness = field(default_factory=Fitness)
 
     @property

@@ -17,7 +17,9 @@ _BOX = re.compile(r"\\f?boxed\s*(?=\{)")
 _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
-_OPTION_STATED = re.compile(r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,8}(?:is\b)?[^A-Za-z0-9\n]{0,8}([A-Z])\b(?!')")
+_OPTION_STATED = re.compile(
+    r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,8}(?:is\b)?[^A-Za-z0-9\n]{0,8}([A-Z])\b(?!')"
+)
 _OPTION_ALONE = re.compile(r"^[\s(\[*]*([A-Z])[\s)\].*:]*$", re.MULTILINE)
 
 

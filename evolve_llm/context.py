@@ -1,0 +1,91 @@
+"""Fitting K parents, the question and the reply into the context window, before a token is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evolve_llm.backends.base import Backend
+from evolve_llm.candidate import Candidate
+from evolve_llm.errors import UserError
+from evolve_llm.problem import Problem
+from evolve_llm.request import Prompt
+from evolve_llm.toolbox import Scheme
+
+_SAMPLED = 8  # problems whose prompts are counted exactly: those with the longest questions
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would cost, in tokens and requests.
+
+    ``prompt_tokens`` and ``completion_tokens`` are upper bounds: every chain as long as it may get.
+    ``widest`` is the largest prompt + completion of one request, ``window`` the model's, None if unknown.
+    """
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    widest: int
+    window: int | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether every request fits, as far as the window is known."""
+        return self.window is None or self.widest <= self.window
+
+
+async def estimate(
+    problems: Sequence[Problem], scheme: Scheme, backend: Backend, window: int | None
+) -> Estimate:
+    """Count the prompts of the longest questions and bound the rest by them. Spends nothing."""
+    preset = scheme.preset
+    reply = preset.sampling.max_tokens
+    longest = sorted(problems, key=lambda problem: len(problem.question), reverse=True)[:_SAMPLED]
+    first, later = 0, 0
+    for problem in longest:
+        public = problem.public()
+        first = max(first, await _tokens(backend, scheme.toolbox.init(public, [])))
+        if preset.generations == 1:
+            continue
+        for choice in scheme.choices:
+            parents = [Candidate(public.id, 0, slot, "init") for slot in range(choice.arity)]
+            made = getattr(scheme.toolbox, choice.alias)(public, parents)
+            if isinstance(made, Prompt):
+                later = max(later, await _tokens(backend, made) + choice.arity * reply)
+    samples = len(problems) * preset.population
+    rounds = samples * (preset.generations - 1)
+    return Estimate(
+        requests=samples + rounds,
+        prompt_tokens=samples * first + rounds * later,
+        completion_tokens=(samples + rounds) * reply,
+        widest=max(first, later) + reply,
+        window=window,
+    )
+
+
+def require_fit(found: Estimate, scheme: Scheme) -> None:
+    """Raises UserError where a request could outgrow the window, saying what would fit."""
+    if found.fits or found.window is None:
+        return
+    preset = scheme.preset
+    reply = preset.sampling.max_tokens
+    widest_arity = max(choice.arity for choice in scheme.choices) if preset.generations > 1 else 0
+    fixed = found.widest - (widest_arity + 1) * reply
+    room = (found.window - fixed) // (widest_arity + 1)
+    advice = (
+        f"--max-tokens {room} would fit"
+        if room > 0
+        else "the question alone does not fit: use a model with a larger window"
+    )
+    if room > 0 and widest_arity > 1:
+        advice += ", or fewer --parents"
+    raise UserError(
+        f"the prompt cannot fit the context: {widest_arity} parent(s) of up to {reply} tokens, the question "
+        f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
+        f"window has {found.window}; {advice}"
+    )
+
+
+async def _tokens(backend: Backend, made: object) -> int:
+    return await backend.count_tokens(made) if isinstance(made, Prompt) else 0

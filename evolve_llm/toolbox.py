@@ -1,0 +1,221 @@
+"""A preset becomes a ``deap.base.Toolbox``: aliases bound to operators with their parameters.
+
+Aliases: ``init``, ``select``, ``mate`` (the first K-ary operator of the mixture), ``mutate`` (the first of
+one parent), further variation operators under their own names, ``reproduce``, ``evaluate`` (where the
+preset has one), ``replace``, ``finish``. Re-register any of them, with any DEAP operator of the same
+signature, before the run starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deap import base
+
+from evolve_llm import registry
+from evolve_llm.errors import UserError
+from evolve_llm.operator import declared
+from evolve_llm.plan import Choice
+from evolve_llm.preset import OperatorSpec, Preset, reference_of
+from evolve_llm.templates import Templates
+
+KINDS = ("select", "vary", "evaluate", "replace", "finish")
+_OWN_KEYWORDS = {"templates", "verdicts"}  # given by the machine, not by presets
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A preset made runnable: its toolbox, the mixture of variation operators, and N, K, T in the preset.
+
+    ``templates`` are the prompt templates its operators were bound with.
+    """
+
+    preset: Preset
+    toolbox: base.Toolbox
+    choices: tuple[Choice, ...]
+    templates: tuple[Templates, ...] = ()
+
+    @property
+    def plans_ahead(self) -> bool:
+        """Whether every generation can be planned before any text exists (DESIGN section 6)."""
+        return bool(
+            declared("select", self.toolbox.select, "blind")
+            and declared("replace", self.toolbox.replace, "positional")
+        )
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """Weights of the fitness, None without one."""
+        evaluate = getattr(self.toolbox, "evaluate", None)
+        return None if evaluate is None else tuple(declared("evaluate", evaluate, "weights"))
+
+    def operators(self) -> dict[str, str]:
+        """Which function stands behind each alias, as ``module:qualname``."""
+        aliases = {
+            "init",
+            "select",
+            "replace",
+            "finish",
+            "evaluate",
+            *(choice.alias for choice in self.choices),
+        }
+        return {
+            alias: reference_of(getattr(self.toolbox, alias))
+            for alias in sorted(aliases)
+            if hasattr(self.toolbox, alias)
+        }
+
+    @property
+    def oracle(self) -> bool:
+        """Whether the fitness reads the verdicts."""
+        evaluate = getattr(self.toolbox, "evaluate", None)
+        return evaluate is not None and bool(declared("evaluate", evaluate, "oracle"))
+
+
+def build(preset: Preset, prompts: Path | None = None) -> Scheme:
+    """Bind every operator of a preset; ``prompts`` is a folder of templates that go before the built-in ones.
+
+    Raises UserError on an unknown operator, an unknown or missing parameter, a selector, replacement or
+    finish that needs a fitness the preset does not have, or a number of parents the operators cannot take.
+    """
+    toolbox = base.Toolbox()
+    toolbox.unregister("map")
+    binder = _Binder(toolbox, Templates(prompts))
+    binder.bind("init", "vary", preset.init, "[init]")
+    binder.bind("select", "select", preset.select, "[select]")
+    binder.bind("replace", "replace", preset.replace, "[replace]")
+    binder.bind("finish", "finish", preset.finish, "[finish]")
+    if preset.evaluate is not None:
+        binder.bind("evaluate", "evaluate", preset.evaluate, "[evaluate]")
+    choices = _choices(preset, binder)
+    scheme = Scheme(preset, toolbox, choices, tuple(binder.used))
+    check(scheme)
+    return scheme
+
+
+def check(scheme: Scheme) -> None:
+    """Whether the operators fit each other. Raises UserError; also to be called after re-registering."""
+    preset, toolbox = scheme.preset, scheme.toolbox
+    if not hasattr(toolbox, "evaluate"):
+        for alias in ("select", "replace", "finish"):
+            function = getattr(toolbox, alias)
+            unused = alias == "select" and preset.generations == 1
+            if declared(alias, function, "needs_fitness") and not unused:
+                raise UserError(
+                    f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness and the preset "
+                    "has no [evaluate]; add one, for example --set evaluate=agreement"
+                )
+    only = declared("select", toolbox.select, "arity")
+    if only is not None and preset.generations > 1:
+        wrong = [choice for choice in scheme.choices if choice.arity > only]
+        if wrong:
+            raise UserError(
+                f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives {only} parent(s), but "
+                f"{wrong[0].alias!r} takes {wrong[0].arity}; set parents = {only} or choose another operator"
+            )
+    if declared("vary", toolbox.init, "arity") not in (0, None):
+        raise UserError(
+            f"preset {preset.name!r}: [init] must sample from scratch, {reference_of(toolbox.init)} needs parents"
+        )
+
+
+def resolve(kind: str, reference: str | Callable[..., Any]) -> Callable[..., Any]:
+    """An operator from its name, from ``module:function``, or given as the object.
+
+    Raises UserError listing the operators of the kind that exist.
+    """
+    if callable(reference):
+        return reference
+    if ":" in reference:
+        return _import(reference)
+    names = {name.split(".", 1)[1] for name in registry.available("operator") if name.startswith(f"{kind}.")}
+    if reference not in names:
+        raise UserError(registry.unknown(f"{kind} operator", reference, names) + "; or module:function")
+    function: Callable[..., Any] = registry.load("operator", f"{kind}.{reference}")
+    return function
+
+
+def _import(reference: str) -> Callable[..., Any]:
+    module, _, attribute = reference.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script does not see the folder it is called from
+        sys.path.append(here)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ImportError as error:
+        raise UserError(f"operator {reference!r}: {error}") from error
+    except AttributeError as error:
+        raise UserError(f"operator {reference!r}: {error}") from error
+    if not callable(found):
+        raise UserError(f"operator {reference!r} is a {type(found).__name__}, not a function")
+    return found  # type: ignore[no-any-return]
+
+
+_POSITIONAL = {"select": 2, "vary": 2, "finish": 2, "evaluate": 3, "replace": 3}
+
+
+class _Binder:
+    """Registers operators with their parameters, and notes the templates they use."""
+
+    def __init__(self, toolbox: base.Toolbox, templates: Templates) -> None:
+        self.toolbox = toolbox
+        self.templates = templates
+        self.used: list[Templates] = []
+
+    def bind(self, alias: str, kind: str, spec: OperatorSpec, where: str) -> None:
+        function = resolve(kind, spec.operator)
+        parameters = inspect.signature(function).parameters
+        given = spec.parameters
+        settable = set(list(parameters)[_POSITIONAL[kind] :]) - _OWN_KEYWORDS
+        takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+        for name in given:
+            if name not in settable and not takes_any:
+                listed = ", ".join(sorted(settable)) or "none"
+                raise UserError(
+                    f"{where} {reference_of(function)} has no parameter {name!r}; it takes: {listed}"
+                )
+        empty = inspect.Parameter.empty
+        missing = sorted(
+            name
+            for name in settable - set(given)
+            if parameters[name].default is empty
+            and parameters[name].kind is not inspect.Parameter.VAR_KEYWORD
+        )
+        if missing:
+            raise UserError(f"{where} {reference_of(function)} needs the parameter(s) {', '.join(missing)}")
+        if "templates" in parameters:
+            given["templates"] = self.templates.over(parameters["templates"].default)
+            self.used.append(given["templates"])
+        self.toolbox.register(alias, function, **given)
+
+
+def _choices(preset: Preset, binder: _Binder) -> tuple[Choice, ...]:
+    choices: list[Choice] = []
+    for index, spec in enumerate(preset.vary):
+        arity = declared("vary", resolve("vary", spec.operator), "arity")
+        role = "mate" if arity is None or arity > 1 else "mutate" if arity == 1 else "init"
+        if (spec.operator, spec.parameters) == (preset.init.operator, preset.init.parameters):
+            alias = "init"
+        else:
+            alias = role if not hasattr(binder.toolbox, role) else f"vary_{index}"
+            binder.bind(alias, "vary", spec, f"[[vary]] {index}")
+        probability = 1.0 if spec.probability is None else spec.probability
+        choices.append(Choice(alias, preset.parents if arity is None else arity, probability))
+    rest = 1.0 - sum(choice.probability for choice in choices)
+    if rest > 1e-9:
+        binder.bind("reproduce", "vary", OperatorSpec(operator="reproduce"), "[[vary]]")
+        choices.append(Choice("reproduce", 1, rest))
+    largest = max(choice.arity for choice in choices)
+    if preset.generations > 1 and largest > preset.population:
+        raise UserError(
+            f"preset {preset.name!r}: an operator takes {largest} parents of a population of {preset.population}"
+        )
+    return tuple(choices)
