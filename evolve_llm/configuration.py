@@ -75,6 +75,23 @@ def environment(model: ModelInfo, problems: str | None) -> dict[str, Any]:
     }
 
 
+def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What is different around a run that is resumed, one line each: versions, git revision, the model's details.
+
+    None of it is refused: whether the difference matters only the user can say.
+    """
+    lines = []
+    for part in ("versions", "model"):
+        old, new = before.get(part, {}), now[part]
+        for name in sorted({*old, *new}):
+            known = part == "versions" or (name in old and name in new)  # a complete run starts no model
+            if known and old.get(name) != new.get(name):
+                lines.append(f"{part}.{name} was {old.get(name)!r}, now {new.get(name)!r}")
+    if before.get("git") != now["git"]:
+        lines.append(f"git revision was {before.get('git')}, now {now['git']}")
+    return lines
+
+
 def git_revision() -> str | None:
     """Revision of the checkout this package runs from, ``-dirty`` with local changes; None outside one."""
     folder = Path(__file__).resolve().parent.parent

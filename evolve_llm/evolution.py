@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evolve_llm import registry
@@ -77,7 +77,7 @@ class Evolution:
         sampling = scheme.preset.sampling.sampling()
         self._caller = Caller(backend, store, self.permits, sampling, seed, self.meter)
 
-    async def run(self) -> AsyncIterator[Generation]:
+    async def run(self) -> AsyncGenerator[Generation, None]:
         """Yield each finished generation of each problem; generations of one problem come in order.
 
         Raises BackendError, StoreError or OperatorError where the run cannot go on, BudgetReached where

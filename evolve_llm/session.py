@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from deap import base
 from evolve_llm import registry
 from evolve_llm.backends.base import Backend
 from evolve_llm.backends.recorded import Recorded
-from evolve_llm.configuration import config_digest, environment, run_config
+from evolve_llm.configuration import changes, config_digest, environment, run_config
 from evolve_llm.context import Estimate, estimate, require_fit
 from evolve_llm.errors import BudgetReached, UserError
 from evolve_llm.evolution import Evolution, Generation
@@ -25,7 +26,8 @@ from evolve_llm.problem import Problem
 from evolve_llm.problem_sets import load_problems
 from evolve_llm.request import ModelInfo
 from evolve_llm.run import Run
-from evolve_llm.store import Store, require_same
+from evolve_llm.run_files import read_run_json, require_same
+from evolve_llm.store import Store
 from evolve_llm.templates import check_prompts
 from evolve_llm.toolbox import Scheme, build, check
 
@@ -87,6 +89,7 @@ class Session:
         self.path = Path(self.out) if self.out is not None else DEFAULT_RUNS / self._default_name()
         self.info: ModelInfo | None = None
         self.evolution: Evolution | None = None
+        self.warnings: list[str] = []  # what changed around a resumed run; known after start
         self._store: Store | None = None
         self._grading: GradingPool | None = None
         self._started = 0.0
@@ -104,16 +107,16 @@ class Session:
     async def start(self) -> Evolution:
         """Open the model and the run directory. A run that is complete already opens no model."""
         complete = require_same(self.path, self.config)
+        self._grading = GradingPool(unsafe_local=self.unsafe_local)
         if complete:
             self.info = ModelInfo(self.backend.identity)
         else:
+            self._grading.require(self.items)
             require_fit(await self.estimate(), self.scheme)
         assert self.info is not None
         described = environment(self.info, self.problems if isinstance(self.problems, str) else None)
         self._store = Store.open_for_run(self.path, self.config, described, self.items)
-        self._grading = GradingPool(unsafe_local=self.unsafe_local)
-        if not complete:
-            self._grading.require(self.items)
+        self.warnings = changes(read_run_json(self.path)["environment"], described)
         self.evolution = Evolution(
             self.items,
             self.scheme,
@@ -127,7 +130,7 @@ class Session:
         self._started = time.time()
         return self.evolution
 
-    async def generations(self) -> AsyncIterator[Generation]:
+    async def generations(self) -> AsyncGenerator[Generation, None]:
         """Evolve, yielding each finished generation of each problem. Needs ``start``."""
         assert self.evolution is not None, "start() comes first"
         async with contextlib.aclosing(self.evolution.run()) as generations:
@@ -222,8 +225,19 @@ def evolve(
                     if on_generation is not None:
                         on_generation(generation)
 
-    asyncio.run(work())
+    _run_blocking(work)
     return Run(session.path)
+
+
+def _run_blocking(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run to the end; in a thread of its own where this one already runs an event loop (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work())
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="evolve-llm") as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
 
 
 def flatten(overrides: Mapping[str, Any]) -> dict[str, Any]:

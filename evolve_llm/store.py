@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evolve_llm.candidate import Candidate, Status, fitness_class
+from evolve_llm.candidate import Candidate, Fitness, Status, fitness_class
 from evolve_llm.errors import StoreError, UserError
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion
@@ -223,7 +223,7 @@ class Store:
                 [_row(order, one) for one in born],
             )
             fitness = {one.uid: list(one.fitness.values) for one in members if one.fitness.valid}
-            weights = list(members[0].fitness.weights) if members else []
+            weights = next((list(one.fitness.weights) for one in members if one.fitness.valid), [])
             db.execute(
                 "INSERT OR REPLACE INTO populations VALUES (?,?,?,?,?)",
                 (order, generation, dump([one.uid for one in members]), dump(fitness), dump(weights)),
@@ -319,8 +319,11 @@ class Store:
             order: (uid, answer) for order, uid, answer in self._rows("SELECT ord, uid, answer FROM answers")
         }
 
-    def populations(self, order: int, *, texts: bool = False) -> list[StoredPopulation]:
-        """The finished generations of a problem, oldest first. ``texts``: with the chains themselves."""
+    def candidates(self, order: int, *, texts: bool = False) -> list[Candidate]:
+        """Everyone born in the finished generations of a problem, in order of birth, survivors or not.
+
+        ``texts``: with the chains themselves.
+        """
         chain = (
             "coalesce(c.copied, (SELECT m.text FROM completions m WHERE m.ord = c.ord AND m.generation ="
             " c.generation AND m.slot = c.slot AND m.purpose = 'vary' ORDER BY m.call DESC LIMIT 1), '')"
@@ -329,12 +332,18 @@ class Store:
         )
         rows = self._rows(
             "SELECT generation, slot, operator, parents, dropped, status, reason, answer, answer_class,"
-            f" prompt_tokens, completion_tokens, cached_tokens, {chain} FROM candidates c WHERE ord = ?",
+            f" prompt_tokens, completion_tokens, cached_tokens, copied IS NOT NULL, {chain}"
+            " FROM candidates c WHERE ord = ? ORDER BY generation, slot",
             order,
         )
         (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", order)[0]
-        verdicts = self.verdicts(order)
-        born: dict[str, Candidate] = {}
+        kind = Fitness
+        fitness: dict[str, list[float]] = {}
+        query = "SELECT fitness, weights FROM populations WHERE ord = ? AND fitness != '{}' ORDER BY generation"
+        for values, weights in self._rows(query, order):
+            fitness |= json.loads(values)
+            kind = fitness_class(json.loads(weights))
+        found = []
         for (
             generation,
             slot,
@@ -348,6 +357,7 @@ class Store:
             asked,
             written,
             cached,
+            copied,
             text,
         ) in rows:
             one = Candidate(
@@ -365,19 +375,22 @@ class Store:
                 prompt_tokens=asked,
                 completion_tokens=written,
                 cached_tokens=cached,
+                copied=bool(copied),
             )
-            born[one.uid] = one
+            if one.uid in fitness:
+                one.fitness = kind()
+                one.fitness.assign(fitness[one.uid])
+            found.append(one)
+        return found
+
+    def populations(self, order: int, *, texts: bool = False) -> list[StoredPopulation]:
+        """The finished generations of a problem, oldest first. ``texts``: with the chains themselves."""
+        born = {one.uid: one for one in self.candidates(order, texts=texts)}
+        verdicts = self.verdicts(order)
         found = []
-        query = (
-            "SELECT generation, members, fitness, weights FROM populations WHERE ord = ? ORDER BY generation"
-        )
-        for generation, listed, fitness, weights in self._rows(query, order):
+        query = "SELECT generation, members FROM populations WHERE ord = ? ORDER BY generation"
+        for generation, listed in self._rows(query, order):
             members = tuple(born[uid] for uid in json.loads(listed))
-            values = json.loads(fitness)
-            for one in members:
-                if one.uid in values:
-                    one.fitness = fitness_class(json.loads(weights))()
-                    one.fitness.assign(values[one.uid])
             graded = {
                 one.uid: verdicts[one.answer] for one in members if not one.failed and one.answer in verdicts
             }

@@ -24,11 +24,17 @@ class Backend(Protocol):
 
     ``identity`` goes into the run's configuration: it says which model answers (never a URL, key or
     speed setting), so that the same run may be resumed against another replica of the same model.
-    ``capacity`` is how many requests are worth having in flight at once.
     """
 
-    identity: str
-    capacity: int
+    @property
+    def identity(self) -> str:
+        """Which model answers."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many requests are worth having in flight at once."""
+        ...
 
     async def start(self) -> ModelInfo:
         """Load or reach the model without spending a token.
