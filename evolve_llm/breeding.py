@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.candidate import Candidate, Status
-from evolve_llm.errors import OperatorError, RequestError, StoreError
-from evolve_llm.operator import Copy, name_of
+from evolve_llm.errors import BackendError, EvolveError, OperatorError, RequestError, StoreError
+from evolve_llm.operator import MAX_CALLS, Consult, Copy, Final, Steps, name_of
 from evolve_llm.plan import Plan
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion, Prompt, Request, Sampling
@@ -53,6 +55,7 @@ class Caller:
     sampling: Sampling
     seed: int
     meter: Meter
+    logprobs: bool = False
 
     async def __call__(
         self, order: int, problem: str, address: Address, prompt: Prompt, recalled: Mapping[Address, Recalled]
@@ -74,21 +77,28 @@ class Caller:
             return stored.outcome
         seed = derive(self.seed, problem, *address)
         name = f"{problem}/{address.generation}/{address.slot}/{address.purpose}/{address.call}"
-        request = Request(name, prompt, self.sampling, seed)
+        request = Request(name, prompt, self.sampling, seed, self.logprobs)
         outcome: Completion | Failure
         async with self.permits.take((order, address.generation, address.slot)):
             try:
                 completion = await self.backend.generate(request)
             except RequestError as error:
                 self.meter.failed += 1
-                outcome = Failure(error.reason, clean(error.detail))
+                outcome = Failure(clean(error.reason), clean(error.detail))
+            except EvolveError:
+                raise
+            except Exception as error:  # a backend that breaks its contract ends the run like one that died
+                raise BackendError(
+                    f"the model {self.backend.identity!r} failed on {name} with "
+                    f"{type(error).__name__}: {clean(str(error))}"
+                ) from error
             else:
                 outcome = _cleaned(completion)
                 self.meter.count(outcome)
                 if self.meter.exhausted:
                     self.permits.close()
             committed = self.store.put(order, address, digest, seed, outcome)
-        await committed
+        await asyncio.shield(committed)  # others wait for the same commit: whoever is cancelled, they are not
         return outcome
 
 
@@ -103,6 +113,7 @@ class Nursery:
     caller: Caller
     recalled: Mapping[Address, Recalled]
     born: dict[str, Candidate] = field(default_factory=dict)
+    consulted: dict[Address, tuple[str, asyncio.Future[Completion]]] = field(default_factory=dict)
 
     async def breed(self, plan: Plan, parents: Sequence[Candidate]) -> Candidate:
         """The child of a plan, whatever becomes of it: failures are candidates too (invariant I6).
@@ -118,43 +129,133 @@ class Nursery:
             generation=plan.generation,
             slot=plan.slot,
             operator=name_of(operator),
+            alias=alias,
             parents=tuple(parent.uid for parent in live),
             dropped=tuple(parent.uid for parent in parents if parent.failed),
         )
-        made = self._vary(operator, live)
-        if isinstance(made, Copy):
-            child.text, child.copied, child.status = made.parent.text, True, made.parent.status
-        else:
-            address = Address(plan.generation, plan.slot, "vary", 0)
-            outcome = await self.caller(self.order, self.problem.id, address, made, self.recalled)
-            if isinstance(outcome, Failure):
-                child.status, child.reason = Status.FAILED, outcome.reason
+        calls: list[Completion] = []
+        try:
+            made = await self._vary(operator, live, plan, calls)
+            if isinstance(made, Copy):
+                child.text, child.copied, child.status = made.parent.text, True, made.parent.status
+                child.answer = self.extract(child.text)
             else:
-                child.text = outcome.text
-                child.status = Status.TRUNCATED if outcome.finish_reason == "length" else Status.OK
-                child.prompt_tokens = outcome.prompt_tokens
-                child.completion_tokens = outcome.completion_tokens
-                child.cached_tokens = outcome.cached_tokens
-        if not child.failed:
-            child.answer = self.extract(child.text)
+                await self._write(child, made, calls)
+        except RequestError as error:
+            child.status, child.reason = Status.FAILED, error.reason
+        return self._count(child, calls)
+
+    async def conclude(self, generation: int, slot: int, final: Final) -> Candidate:
+        """The one last chain that a finish operator asked for."""
+        operator = name_of(self.toolbox.finish)
+        parents = tuple(parent.uid for parent in final.parents)
+        child = Candidate(self.problem.id, generation, slot, operator, parents=parents, alias="finish")
+        calls: list[Completion] = []
+        try:
+            await self._write(child, final.prompt, calls)
+        except RequestError as error:
+            child.status, child.reason = Status.FAILED, error.reason
+        return self._count(child, calls)
+
+    async def _write(self, child: Candidate, prompt: Prompt, calls: list[Completion]) -> None:
+        completion = await self._ask(Address(child.generation, child.slot, "vary", len(calls)), prompt)
+        calls.append(completion)
+        child.text = completion.text
+        child.status = Status.TRUNCATED if completion.finish_reason == "length" else Status.OK
+        child.answer = self.extract(child.text)
+        child.logprobs = completion.logprobs
+
+    def _count(self, child: Candidate, calls: Sequence[Completion]) -> Candidate:
+        child.prompt_tokens = sum(one.prompt_tokens for one in calls)
+        child.completion_tokens = sum(one.completion_tokens for one in calls)
+        child.cached_tokens = sum(one.cached_tokens for one in calls)
         self.born[child.uid] = child
         return child
 
-    def _vary(self, operator: Callable[..., Any], parents: Sequence[Candidate]) -> Prompt | Copy:
+    async def _ask(self, address: Address, prompt: Prompt) -> Completion:
+        outcome = await self.caller(self.order, self.problem.id, address, prompt, self.recalled)
+        if isinstance(outcome, Failure):
+            raise RequestError(outcome.reason, outcome.detail)
+        return outcome
+
+    async def _vary(
+        self, operator: Callable[..., Any], parents: Sequence[Candidate], plan: Plan, calls: list[Completion]
+    ) -> Prompt | Copy:
+        """What the operator makes of the parents; ``calls`` collects the completions it needed on the way."""
         name = name_of(operator)
-        try:
+        with _blamed(name):
             made = operator(self.problem, parents)
-        except Exception as error:
-            raise OperatorError(f"variation {name!r} raised {type(error).__name__}: {error}") from error
+        if isinstance(made, Generator):
+            made = await self._converse(name, made, parents, plan, calls)
         if isinstance(made, Copy) and not any(made.parent is parent for parent in parents):
             raise OperatorError(
                 f"variation {name!r} copies a candidate that is not among the parents it was given"
             )
         if not isinstance(made, Prompt | Copy):
-            raise OperatorError(
-                f"variation {name!r} must return a Prompt or a Copy, got {type(made).__name__}"
-            )
+            raise OperatorError(f"variation {name!r} must give a Prompt or a Copy, got {type(made).__name__}")
         return made
+
+    async def _converse(
+        self, name: str, steps: Steps, parents: Sequence[Candidate], plan: Plan, calls: list[Completion]
+    ) -> Prompt | Copy:
+        """Drive a generator operator to the prompt or copy it returns."""
+        answer: Completion | RequestError | None = None
+        for _ in range(MAX_CALLS):
+            try:
+                with _blamed(name):
+                    failed = isinstance(answer, RequestError)
+                    wanted = steps.throw(answer) if failed else steps.send(answer)  # type: ignore[arg-type]
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            try:
+                if isinstance(wanted, Consult):
+                    answer = await self._consult(name, wanted, parents)
+                elif isinstance(wanted, Prompt):
+                    answer = await self._ask(Address(plan.generation, plan.slot, "vary", len(calls)), wanted)
+                    calls.append(answer)
+                else:
+                    raise OperatorError(
+                        f"variation {name!r} must yield Prompts, it yielded a {type(wanted).__name__}"
+                    )
+            except RequestError as error:
+                answer = error
+        steps.close()
+        raise OperatorError(
+            f"variation {name!r} asked the model {MAX_CALLS} times for one child without an end"
+        )
+
+    async def _consult(self, name: str, wanted: Consult, parents: Sequence[Candidate]) -> Completion:
+        """Ask about a parent, once for all children: whoever comes first asks, the others wait for it."""
+        about = wanted.about
+        if not any(about is parent for parent in parents):
+            raise OperatorError(
+                f"variation {name!r} consults about a candidate that is not among its parents"
+            )
+        if not wanted.purpose.isidentifier() or wanted.purpose in ("vary", "evaluate", "finish"):
+            raise OperatorError(
+                f"variation {name!r}: the purpose of a Consult must be a word of its own, got {wanted.purpose!r}"
+            )
+        address = Address(about.generation, about.slot, wanted.purpose, 0)
+        digest, asking = self.consulted.get(address, (prompt_digest(wanted.prompt), None))
+        if digest != prompt_digest(wanted.prompt):
+            raise OperatorError(
+                f"variation {name!r} consults about {about.uid} for {wanted.purpose!r} with two different prompts"
+            )
+        if asking is None:
+            asking = asyncio.ensure_future(self._ask(address, wanted.prompt))
+            self.consulted[address] = (digest, asking)
+        return await asyncio.shield(asking)
+
+
+@contextlib.contextmanager
+def _blamed(name: str) -> Iterator[None]:
+    """What an operator raises is the operator's fault, except what is raised to be seen by the machine."""
+    try:
+        yield
+    except (StopIteration, RequestError, EvolveError):
+        raise
+    except Exception as error:
+        raise OperatorError(f"variation {name!r} raised {type(error).__name__}: {error}") from error
 
 
 def prompt_digest(prompt: Prompt) -> str:

@@ -56,7 +56,11 @@ class Candidate:
     planned parents that had failed. ``answer`` is the extracted final answer as written, and
     ``answer_class`` a canonical form that equivalent answers share: compare classes, never texts.
     Truncated chains are kept and marked. ``reason`` says why a failed candidate failed. ``copied``: the
-    text is its parent's, reproduced without asking the model.
+    text is its parent's, reproduced without asking the model. ``alias`` is the toolbox alias that made it
+    and ``evaluation_tokens`` what its fitness has cost (both known while the run goes on, not stored). ``logprobs`` of its tokens are there where the fitness asks
+    for them. ``evidence`` is what a noisy fitness has
+    found out so far, one number a measurement: it keeps its counts here, and adds to them when the
+    candidate survives and is looked at again.
     """
 
     problem: str
@@ -74,6 +78,10 @@ class Candidate:
     completion_tokens: int = 0
     cached_tokens: int = 0
     copied: bool = False
+    alias: str = ""
+    evaluation_tokens: int = 0
+    logprobs: tuple[float, ...] = ()
+    evidence: list[float] = field(default_factory=list)
     fitness: Fitness = field(default_factory=Fitness)
 
     @property

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evolve_llm.backends.base import Backend
-from evolve_llm.candidate import Candidate
-from evolve_llm.errors import UserError
+from evolve_llm.candidate import Candidate, fitness_class
+from evolve_llm.errors import EvolveError, OperatorError, UserError
+from evolve_llm.operator import name_of
 from evolve_llm.problem import Problem
 from evolve_llm.request import Prompt
 from evolve_llm.toolbox import Scheme
@@ -45,12 +46,11 @@ async def estimate(
     first, later = 0, 0
     for problem in longest:
         public = problem.public()
-        first = max(first, await _tokens(backend, scheme.toolbox.init(public, [])))
+        first = max(first, await _tokens(backend, _tried(scheme, "init", public, [])))
         if preset.generations == 1:
             continue
         for choice in scheme.choices:
-            parents = [Candidate(public.id, 0, slot, "init") for slot in range(choice.arity)]
-            made = getattr(scheme.toolbox, choice.alias)(public, parents)
+            made = _tried(scheme, choice.alias, public, _stand_ins(public, scheme, choice.arity))
             if isinstance(made, Prompt):
                 later = max(later, await _tokens(backend, made) + choice.arity * reply)
     samples = len(problems) * preset.population
@@ -85,6 +85,31 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
         f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
         f"window has {found.window}; {advice}"
     )
+
+
+def _stand_ins(problem: Problem, scheme: Scheme, count: int) -> list[Candidate]:
+    """Empty chains with all that an operator may look at."""
+    found = []
+    for slot in range(count):
+        one = Candidate(problem.id, 0, slot, "init", answer="", answer_class="")
+        if scheme.weights is not None:
+            one.fitness = fitness_class(scheme.weights)()
+            one.fitness.assign([0.0] * len(scheme.weights))
+        found.append(one)
+    return found
+
+
+def _tried(scheme: Scheme, alias: str, problem: Problem, parents: list[Candidate]) -> object:
+    operator = getattr(scheme.toolbox, alias)
+    try:
+        return operator(problem, parents)
+    except EvolveError:
+        raise
+    except Exception as error:
+        raise OperatorError(
+            f"variation {name_of(operator)!r}, tried on {len(parents)} empty parent(s) before the run, raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 async def _tokens(backend: Backend, made: object) -> int:

@@ -14,13 +14,14 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
 _OPTION_STATED = re.compile(
     r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,8}(?:is\b)?[^A-Za-z0-9\n]{0,8}([A-Z])\b(?!')"
 )
-_OPTION_ALONE = re.compile(r"^[\s(\[*]*([A-Z])[\s)\].*:]*$", re.MULTILINE)
+_OPTION_ALONE = re.compile(r"^[ \t(\[*]*([A-Z])[ \t)\].*:]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,31 +42,23 @@ def last_boxed(text: str) -> str | None:
     r"""Content of the last complete ``\boxed{...}`` with balanced braces, or None.
 
     An escaped brace (``\{``) does not count. A box that never closes is passed over for the one before.
+    One pass over the text, whatever it nests.
     """
-    for match in reversed(list(_BOX.finditer(text))):
-        content = _balanced(text, match.end())
-        if content is not None:
-            return content.strip() or None
-    return None
-
-
-def _balanced(text: str, start: int, limit: int = 1_000_000) -> str | None:
-    depth = 0
-    position = start
-    end = min(len(text), start + limit)
-    while position < end:
-        character = text[position]
-        if character == "\\":
-            position += 2
-            continue
+    boxes = {match.end() for match in _BOX.finditer(text)}
+    if not boxes:
+        return None
+    opened: list[int] = []
+    last: tuple[int, int] | None = None
+    for match in _BRACE.finditer(text, min(boxes)):
+        place = match.start()
+        character = text[place]
         if character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return text[start + 1 : position]
-        position += 1
-    return None
+            opened.append(place)
+        elif character == "}" and opened:
+            start = opened.pop()
+            if start in boxes and (last is None or start > last[0]):
+                last = (start, place)
+    return text[last[0] + 1 : last[1]].strip() or None if last else None
 
 
 def last_tagged(text: str) -> str | None:

@@ -7,28 +7,37 @@ say) works too and gets the cautious defaults of ``declared``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from evolve_llm.candidate import Candidate
 from evolve_llm.errors import OperatorError
+from evolve_llm.request import Completion, Prompt
 
 F = TypeVar("F", bound=Callable[..., Any])
 Item = TypeVar("Item")
+
+MAX_CALLS = 16
+"""Model calls one child may take: a generator operator that asks for more is stopped with an error."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "select": {
         "blind": False,
         "needs_fitness": True,
         "whole_generation": False,
+        "by_generation": False,
         "distinct": True,
+        "objectives": 1,
         "arity": None,
     },
     "vary": {"arity": None},
-    "evaluate": {"weights": (1.0,), "oracle": False},
-    "replace": {"positional": False, "needs_fitness": False},
+    "evaluate": {"weights": (1.0,), "oracle": False, "logprobs": False},
+    "replace": {"positional": False, "needs_fitness": False, "varies_size": False},
     "finish": {"needs_fitness": False},
+    "stop": {"needs_fitness": False},
+    "adapt": {},
 }
 
 
@@ -37,6 +46,38 @@ class Copy:
     """What a variation operator returns instead of a Prompt to reproduce a parent without asking the model."""
 
     parent: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """A question about one parent that a generator operator yields, asked once however many children want it.
+
+    ``purpose`` names the question (a lower-case word); all children that consult about the same parent
+    for the same purpose must ask the same prompt and get the same completion.
+    """
+
+    about: Candidate
+    purpose: str
+    prompt: Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """What a finish operator returns to have one last chain written from these parents.
+
+    The chain becomes the answering candidate, outside the population. Where the call fails, the first of
+    the parents answers.
+    """
+
+    parents: tuple[Candidate, ...]
+    prompt: Prompt
+
+
+Steps = Generator[Prompt | Consult, Completion, Prompt | Copy]
+"""A variation of several calls: yields prompts, is sent their completions, returns the last prompt.
+
+Where a call fails its ``RequestError`` is raised at the ``yield``; uncaught, the child is a failed candidate.
+"""
 
 
 def declared(kind: str, function: Callable[..., Any], attribute: str) -> Any:
@@ -63,58 +104,87 @@ def selection(
     blind: bool,
     needs_fitness: bool = False,
     whole_generation: bool = False,
+    by_generation: bool = False,
     distinct: bool = True,
+    objectives: int = 1,
     arity: int | None = None,
 ) -> Callable[[F], F]:
     """Declare a selection operator ``(individuals, k) -> list`` of k members.
 
     ``blind``: chooses by index alone, never looks at the individuals, so parents can be drawn before
     they exist (they are then opaque tokens). ``whole_generation``: the second argument is the list of
-    group sizes, one per child in slot order, and the result a list of such groups. ``distinct=False``:
+    group sizes, one per child in slot order, and the result a list of such groups. ``by_generation``: is
+    also given the children's generation, as the keyword ``generation``. ``distinct=False``:
     draws with replacement, as DEAP's selectors do; the machine then draws a group's parents one by one
-    from the members not yet in it. ``arity``: the only number of parents it can give, where there is one.
+    from the members not yet in it. ``objectives``: the fewest fitness values it
+    can work with (2 for lexicase, which has no cases otherwise). ``arity``: the only number of parents it can give, where there is one.
     """
     return _declare(
         blind=blind,
         needs_fitness=needs_fitness,
         whole_generation=whole_generation,
+        by_generation=by_generation,
         distinct=distinct,
+        objectives=objectives,
         arity=arity,
     )
 
 
 def variation(*, arity: int | None) -> Callable[[F], F]:
-    """Declare a variation operator ``(problem, parents) -> Prompt | Copy`` of this many parents.
+    """Declare a variation operator ``(problem, parents) -> Prompt | Copy | Steps`` of this many parents.
 
-    None means the preset's ``parents`` (K); 1 is a mutation; 0 is sampling from scratch.
+    None means the preset's ``parents`` (K); 1 is a mutation; 0 is sampling from scratch. An operator that
+    needs several calls is a generator function (see ``Steps``), so it too can be tested without a model.
     """
     return _declare(arity=arity)
 
 
-def evaluation(*, weights: Sequence[float] = (1.0,), oracle: bool = False) -> Callable[[F], F]:
+Weights = Sequence[float] | Callable[..., Sequence[float]]
+
+
+def evaluation(
+    *, weights: Weights = (1.0,), oracle: bool = False, logprobs: bool = False
+) -> Callable[[F], F]:
     """Declare a fitness ``async (problem, candidates, ask) -> list[tuple[float, ...]]``.
 
-    ``weights`` are +1 (maximise) or -1 (minimise), one per value. An ``oracle`` sees the verdicts
-    against the reference, as the keyword ``verdicts``; nothing else ever does (invariant I3).
+    ``weights`` are +1 (maximise) or -1 (minimise), one per value; or a function of the operator's own
+    parameters that gives them. An ``oracle`` sees the verdicts against the reference, as the keyword
+    ``verdicts``; nothing else ever does (invariant I3). ``logprobs``: chains are generated with the
+    log-probabilities of their tokens, which a backend must then have.
+
+    Where parents can survive, they are handed in again with the offspring, so that a noisy fitness may
+    ask about them once more before they are trusted.
     """
-    return _declare(weights=tuple(weights), oracle=oracle)
+    fixed = weights if callable(weights) else tuple(weights)
+    return _declare(weights=fixed, oracle=oracle, logprobs=logprobs)
 
 
-def replacement(*, positional: bool = False, needs_fitness: bool = False) -> Callable[[F], F]:
+def replacement(
+    *, positional: bool = False, needs_fitness: bool = False, varies_size: bool = False
+) -> Callable[[F], F]:
     """Declare a replacement ``(parents, offspring, n) -> list`` of n members.
 
     ``positional``: member i is always offspring i, so the next generation can be planned ahead.
+    ``varies_size``: may give any number of members (an archive, or a population that accumulates).
     """
-    return _declare(positional=positional, needs_fitness=needs_fitness)
+    return _declare(positional=positional, needs_fitness=needs_fitness, varies_size=varies_size)
 
 
 def finishing(*, needs_fitness: bool = False) -> Callable[[F], F]:
-    """Declare a finish ``(problem, population) -> Candidate``: who gives the answer."""
+    """Declare a finish ``(problem, population) -> Candidate | Final``: who gives the answer."""
+    return _declare(needs_fitness=needs_fitness)
+
+
+def stopping(*, needs_fitness: bool = False) -> Callable[[F], F]:
+    """Declare a stopping rule ``(problem, generations) -> bool``, a pure function of one problem's history.
+
+    ``generations`` are its finished populations, oldest first.
+    """
     return _declare(needs_fitness=needs_fitness)
 
 
 def select_groups(
-    select: Callable[..., Any], individuals: Sequence[Item], sizes: Sequence[int]
+    select: Callable[..., Any], individuals: Sequence[Item], sizes: Sequence[int], *, generation: int = 1
 ) -> list[tuple[Item, ...]]:
     """Parents for each child: one group of ``sizes[i]`` *different* members per child (invariant I7).
 
@@ -131,6 +201,8 @@ def select_groups(
                     f"selection {name!r} needs a fitness and {getattr(one, 'uid', one)!r} has none; "
                     "give the preset an [evaluate] operator"
                 )
+    if declared("select", select, "by_generation"):
+        select = functools.partial(select, generation=generation)
     if declared("select", select, "whole_generation"):
         groups = select(list(individuals), list(sizes))
     elif declared("select", select, "distinct") and not _from_deap(select):
@@ -187,7 +259,7 @@ def _one_by_one(select: Callable[..., Any], individuals: Sequence[Item], k: int)
 def name_of(function: Callable[..., Any]) -> str:
     """The name to show for an operator, looking through partials."""
     inner: Any = function
-    while not hasattr(inner, "__name__") and hasattr(inner, "func"):
+    while hasattr(inner, "func"):  # DEAP's toolbox names its partials after the alias
         inner = inner.func
     return str(getattr(inner, "__name__", repr(inner)))
 

@@ -66,7 +66,9 @@ def plan_generation(
         picked = [_draw(choices) for _ in range(n)]
         sizes = [min(choice.arity, len(members)) for choice in picked]
         try:
-            groups = select_groups(toolbox.select, members, sizes) if members else [()] * n
+            groups = (
+                select_groups(toolbox.select, members, sizes, generation=generation) if members else [()] * n
+            )
         except OperatorError:
             raise
         except Exception as error:

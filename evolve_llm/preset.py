@@ -16,7 +16,10 @@ from evolve_llm.errors import UserError
 from evolve_llm.request import Sampling
 
 OperatorRef = str | Callable[..., Any]
-_FROZEN = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+_FROZEN = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+
+
+_SINGLE = ("init", "select", "evaluate", "replace", "finish", "adapt")
 
 
 class OperatorSpec(BaseModel):
@@ -66,7 +69,9 @@ class SamplingSpec(BaseModel):
 class Preset(BaseModel):
     """One evolutionary scheme: N candidates, K parents a child, T generations, and who does what.
 
-    ``generations`` counts generation 0, so the paper's T=10 is nine rounds of aggregation.
+    ``generations`` counts generation 0, so the paper's T=10 is nine rounds of aggregation. ``offspring`` is
+    the number of children a generation, N where it is not given. ``adapt`` changes the probabilities of
+    ``vary`` as the run learns; any rule of ``stop`` ends a problem before its T generations.
     """
 
     model_config = _FROZEN
@@ -76,6 +81,7 @@ class Preset(BaseModel):
     population: int = Field(ge=1)
     parents: int = Field(default=1, ge=1)
     generations: int = Field(ge=1)
+    offspring: int | None = Field(default=None, ge=1)
     sampling: SamplingSpec = SamplingSpec()
     init: OperatorSpec = OperatorSpec(operator="sample")
     select: OperatorSpec = OperatorSpec(operator="uniform")
@@ -83,17 +89,21 @@ class Preset(BaseModel):
     evaluate: OperatorSpec | None = None
     replace: OperatorSpec = OperatorSpec(operator="generational")
     finish: OperatorSpec = OperatorSpec(operator="random")
+    adapt: OperatorSpec | None = None
+    stop: tuple[OperatorSpec, ...] = ()
 
-    @field_validator("init", "select", "evaluate", "replace", "finish", mode="before")
+    @field_validator("init", "select", "evaluate", "replace", "finish", "adapt", mode="before")
     @classmethod
     def _operator_shorthand(cls, value: Any) -> Any:
         """``select = "uniform"`` and ``select=function`` are short for an operator without parameters."""
+        if value == "none":  # for evaluate and adapt: no such operator
+            return None
         return {"operator": value} if isinstance(value, str) or callable(value) else value
 
-    @field_validator("vary", mode="before")
+    @field_validator("vary", "stop", mode="before")
     @classmethod
-    def _variation_shorthand(cls, value: Any) -> Any:
-        if isinstance(value, str | Mapping | VariationSpec) or callable(value):
+    def _list_shorthand(cls, value: Any) -> Any:
+        if isinstance(value, str | Mapping | OperatorSpec) or callable(value):
             value = [value]
         return [{"operator": one} if isinstance(one, str) or callable(one) else one for one in value]
 
@@ -104,6 +114,10 @@ class Preset(BaseModel):
                 f"parents (K={self.parents}) cannot exceed population (N={self.population}): "
                 "K different parents are drawn from N candidates"
             )
+        if self.adapt is not None and len(self.vary) < 2:
+            raise ValueError("adapt chooses between [[vary]] operators, and there is only one")
+        if self.adapt is not None and self.evaluate is None:
+            raise ValueError("adapt rewards operators by the fitness of their children; add [evaluate]")
         if not self.vary:
             raise ValueError("vary needs at least one operator")
         probabilities = [one.probability for one in self.vary]
@@ -122,13 +136,16 @@ class Preset(BaseModel):
             "population": self.population,
             "parents": self.parents,
             "generations": self.generations,
+            "offspring": self.offspring,
             "sampling": self.sampling.model_dump(mode="json"),
         }
-        for key in ("init", "select", "evaluate", "replace", "finish"):
+        for key in _SINGLE:
             spec: OperatorSpec | None = getattr(self, key)
             if spec is not None:
                 data[key] = spec.plain()
         data["vary"] = [one.plain() for one in self.vary]
+        if self.stop:
+            data["stop"] = [one.plain() for one in self.stop]
         return _without_none(data)
 
     def to_toml(self) -> str:
@@ -159,12 +176,13 @@ class Preset(BaseModel):
         Raises UserError on a key that does not exist or a value that does not fit.
         """
         data = self.model_dump(exclude_unset=False)
-        for key in ("init", "select", "evaluate", "replace", "finish"):  # keep operator objects as objects
+        for key in _SINGLE:  # keep operator objects as objects
             spec: OperatorSpec | None = getattr(self, key)
             data[key] = None if spec is None else {**spec.parameters, "operator": spec.operator}
         data["vary"] = [
             {**one.parameters, "operator": one.operator, "probability": one.probability} for one in self.vary
         ]
+        data["stop"] = [{**one.parameters, "operator": one.operator} for one in self.stop]
         # An operator is named before its parameters are set, whatever the order they were given in.
         for key in sorted(changes, key=lambda key: (not key.endswith("operator"), key.count("."))):
             _assign(data, key.split("."), changes[key], key)
@@ -239,6 +257,8 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
             else:
                 if node.get(key) is None:
                     node[key] = {}
+                elif key in _SINGLE and not isinstance(node[key], Mapping):  # set just now, by its name alone
+                    node[key] = {"operator": node[key]}
                 node = node[key]
         else:
             raise UserError(f"--set {whole}: {'.'.join(path[:depth])} is a plain value and has no {key!r}")

@@ -62,7 +62,7 @@ def load_problems(
     problems = list(itertools.islice(drawn, limit))
     if not problems:
         raise UserError(f"the problem set {spec!r} holds no problems")
-    _check(problems, spec)
+    check_problems(problems, repr(spec))
     return problems
 
 
@@ -169,19 +169,20 @@ def _converted(name: str, key: str, value: Any, annotation: Any, as_text: bool) 
         ) from error
 
 
-def _check(problems: list[Problem], spec: str) -> None:
+def check_problems(problems: list[Problem], spec: str) -> None:
+    """Raises UserError for a problem no run could use, and for two with one id; ``spec`` names their origin."""
     formats, graders = registry.available("answer format"), registry.available("grader")
     seen: dict[str, int] = {}
     for number, problem in enumerate(problems, 1):
         if not isinstance(problem, Problem):
-            raise UserError(f"{spec!r} gave a {type(problem).__name__} as problem {number}, not a Problem")
+            raise UserError(f"{spec} gave a {type(problem).__name__} as problem {number}, not a Problem")
         if not problem.id or not problem.question.strip():
             empty = "id" if not problem.id else "question"
-            raise UserError(f"problem {number} of {spec!r} has an empty {empty}")
+            raise UserError(f"problem {number} of {spec} has an empty {empty}")
         first = seen.setdefault(problem.id, number)
         if first != number:
             raise UserError(
-                f"two problems of {spec!r} have the id {problem.id!r}: number {first} and number {number}; "
+                f"two problems of {spec} have the id {problem.id!r}: number {first} and number {number}; "
                 "ids must be unique"
             )
         if problem.format not in formats:

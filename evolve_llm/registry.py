@@ -44,10 +44,10 @@ def load(kind: str, name: str) -> Any:
     point = points[name]
     try:
         return point.load()
-    except ImportError as error:
-        raise UserError(f"the {kind} {name!r} ({point.value}) cannot be imported: {error}") from error
     except AttributeError as error:
         raise UserError(f"the {kind} {name!r} names {point.value}, which does not exist: {error}") from error
+    except Exception as error:  # somebody else's module may fail in any way
+        raise UserError(f"the {kind} {name!r} ({point.value}) cannot be imported: {error}") from error
 
 
 def unknown(kind: str, name: str, names: Any) -> str:

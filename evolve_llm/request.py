@@ -46,13 +46,15 @@ class Request:
     """One call to the model.
 
     ``id`` is the address ``problem/generation/slot/purpose/call`` and never changes between resumes.
-    ``seed`` is in [0, 2**63); a backend with a smaller range reduces it.
+    ``seed`` is in [0, 2**63); a backend with a smaller range reduces it. ``logprobs`` asks for the
+    log-probabilities of the completion's tokens; a backend that cannot give them raises UserError at once.
     """
 
     id: str
     prompt: Prompt
     sampling: Sampling
     seed: int
+    logprobs: bool = False
 
 
 FinishReason = Literal["stop", "length"]
@@ -64,7 +66,9 @@ class Completion:
 
     ``finish_reason`` is ``length`` when the text was cut at ``max_tokens`` or at the window's end.
     ``cached_tokens`` of the prompt were served from a prefix cache (0 where the backend cannot tell).
-    ``reasoning`` is a separate thinking channel where the backend has one.
+    ``reasoning`` is a separate thinking channel where the backend has one. ``logprobs`` holds the natural
+    log-probability of each completion token, where they were asked for; ``first_token`` the likeliest
+    first tokens with theirs, most likely first.
     """
 
     text: str
@@ -73,6 +77,8 @@ class Completion:
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning: str = ""
+    logprobs: tuple[float, ...] = ()
+    first_token: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

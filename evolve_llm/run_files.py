@@ -20,7 +20,7 @@ CREATE TABLE completions (
     ord INTEGER, generation INTEGER, slot INTEGER, purpose TEXT, call INTEGER,
     prompt TEXT NOT NULL, seed INTEGER NOT NULL, text TEXT, reasoning TEXT, finish_reason TEXT,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
-    error TEXT, detail TEXT,
+    error TEXT, detail TEXT, logprobs TEXT, first_token TEXT,
     PRIMARY KEY (ord, generation, slot, purpose, call)) WITHOUT ROWID;
 CREATE TABLE candidates (
     ord INTEGER, generation INTEGER, slot INTEGER, operator TEXT NOT NULL, parents TEXT NOT NULL,

@@ -23,7 +23,7 @@ from evolve_llm.evolution import Evolution, Generation
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.preset import Preset, load_preset
 from evolve_llm.problem import Problem
-from evolve_llm.problem_sets import load_problems
+from evolve_llm.problem_sets import check_problems, load_problems
 from evolve_llm.request import ModelInfo
 from evolve_llm.run import Run
 from evolve_llm.run_files import read_run_json, require_same
@@ -82,6 +82,13 @@ class Session:
         self.items: list[Problem] = _problems(self.problems, self.problem_options, self.limit)
         for name in sorted({problem.format for problem in self.items}):
             registry.load("answer format", name)
+        if self.scheme.oracle:
+            blind = [one.id for one in self.items if one.grader is None or one.reference is None]
+            if blind:
+                raise UserError(
+                    f"the fitness of preset {self._preset.name!r} is the grader, and {len(blind)} problem(s) cannot "
+                    f"be graded ({blind[0]!r} has no reference or no grader); choose another [evaluate]"
+                )
         prompts = check_prompts(self.scheme.templates, self.items)
         backend = make_backend(self.model, self.engine) if isinstance(self.model, str) else self.model
         self.backend: Backend = backend if self.cache is None else Recorded(Path(self.cache), backend)
@@ -221,9 +228,10 @@ def evolve(
     async def work() -> None:
         async with session:
             with contextlib.suppress(BudgetReached):
-                async for generation in session.generations():
-                    if on_generation is not None:
-                        on_generation(generation)
+                async with contextlib.aclosing(session.generations()) as generations:
+                    async for generation in generations:
+                        if on_generation is not None:
+                            on_generation(generation)
 
     _run_blocking(work)
     return Run(session.path)
@@ -256,12 +264,10 @@ def _problems(
 ) -> list[Problem]:
     if isinstance(problems, str):
         return load_problems(problems, options=options, limit=limit)
+    if limit is not None and limit < 1:
+        raise UserError(f"the limit must be at least 1, got {limit}")
     items = list(problems)[:limit]
     if not items:
         raise UserError("no problems were given")
-    seen: set[str] = set()
-    for one in items:
-        if one.id in seen:
-            raise UserError(f"two problems have the id {one.id!r}; ids must be unique")
-        seen.add(one.id)
+    check_problems(items, "the problems given")
     return items

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from evolve_llm.candidate import Candidate, Fitness, Status, fitness_class
 from evolve_llm.errors import StoreError, UserError
 from evolve_llm.problem import Problem
-from evolve_llm.request import Completion
+from evolve_llm.request import Completion, FinishReason
 from evolve_llm.run_files import (
     connect,
     create,
@@ -147,8 +147,12 @@ class Store:
     def _compact(self) -> None:
         target = self.path / "run.db.compact"
         drop(target)
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ((busy, _, _),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if busy:  # somebody reads it: a log left behind must never meet the new file. The next close compacts
+            return
         self._db.execute("VACUUM INTO ?", (str(target),))
+        with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as fresh:
+            fresh.execute("PRAGMA schema_version = 1")  # VACUUM counts it up: a second one would differ
         self._db.close()
         target.replace(self.path / "run.db")
         for suffix in ("-wal", "-shm"):
@@ -167,7 +171,18 @@ class Store:
     ) -> asyncio.Future[None]:
         """Store one outcome; the future is done once it is committed (with all that arrived meanwhile)."""
         if isinstance(outcome, Failure):
-            tail: tuple[Any, ...] = (None, None, None, 0, 0, 0, outcome.reason, outcome.detail[:2000])
+            tail: tuple[Any, ...] = (
+                None,
+                None,
+                None,
+                0,
+                0,
+                0,
+                outcome.reason,
+                outcome.detail[:2000],
+                None,
+                None,
+            )
         else:
             tail = (
                 outcome.text,
@@ -178,6 +193,8 @@ class Store:
                 outcome.cached_tokens,
                 None,
                 None,
+                dump(outcome.logprobs) if outcome.logprobs else None,
+                dump(outcome.first_token) if outcome.first_token else None,
             )
         self._pending.append((order, *address, prompt, seed, *tail))
         if self._committed is None:
@@ -190,7 +207,7 @@ class Store:
         self._committed = None
         try:
             self._flush()
-        except StoreError as error:
+        except Exception as error:  # whatever it is, those who wait must hear of it
             if not done.cancelled():
                 done.set_exception(error)
         else:
@@ -201,7 +218,7 @@ class Store:
         if not self._pending:
             return
         with self._transaction() as db:
-            db.executemany(f"INSERT INTO completions VALUES ({','.join('?' * 15)})", self._pending)
+            db.executemany(f"INSERT INTO completions VALUES ({','.join('?' * 17)})", self._pending)
         self._pending.clear()
 
     def put_generation(
@@ -259,10 +276,14 @@ class Store:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
-            raise store_error(self.path, error) from error
+            if isinstance(error, sqlite3.Error):
+                raise store_error(self.path, error) from error
+            if isinstance(error, OverflowError | UnicodeError):
+                raise StoreError(f"{self.path / 'run.db'} cannot hold what it was given: {error}") from error
+            raise
 
     # ---------------------------------------------------------------- reading
 
@@ -278,34 +299,20 @@ class Store:
             Problem(**json.loads(body)) for (body,) in self._rows("SELECT body FROM problems ORDER BY ord")
         ]
 
+    def count_problems(self) -> int:
+        """How many problems the run has."""
+        return int(self._rows("SELECT count(*) FROM problems")[0][0])
+
     def recall(self, order: int) -> dict[Address, Recalled]:
         """Every outcome an earlier session stored for a problem."""
         rows = self._rows(
-            "SELECT generation, slot, purpose, call, prompt, text, reasoning, finish_reason, prompt_tokens,"
-            " completion_tokens, cached_tokens, error, detail FROM completions WHERE ord = ?",
+            "SELECT generation, slot, purpose, call, prompt, error, detail, text, finish_reason, prompt_tokens,"
+            " completion_tokens, cached_tokens, reasoning, logprobs, first_token FROM completions WHERE ord = ?",
             order,
         )
         found = {}
-        for (
-            generation,
-            slot,
-            purpose,
-            call,
-            prompt,
-            text,
-            reasoning,
-            finish,
-            asked,
-            written,
-            cached,
-            error,
-            detail,
-        ) in rows:
-            outcome: Completion | Failure
-            if error is not None:
-                outcome = Failure(error, detail or "")
-            else:
-                outcome = Completion(text, finish, asked, written, cached, reasoning or "")
+        for generation, slot, purpose, call, prompt, error, detail, *answer in rows:
+            outcome = Failure(error, detail or "") if error is not None else _completion(*answer)
             found[Address(generation, slot, purpose, call)] = Recalled(prompt, outcome)
         return found
 
@@ -339,7 +346,9 @@ class Store:
         (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", order)[0]
         kind = Fitness
         fitness: dict[str, list[float]] = {}
-        query = "SELECT fitness, weights FROM populations WHERE ord = ? AND fitness != '{}' ORDER BY generation"
+        query = (
+            "SELECT fitness, weights FROM populations WHERE ord = ? AND fitness != '{}' ORDER BY generation"
+        )
         for values, weights in self._rows(query, order):
             fitness |= json.loads(values)
             kind = fitness_class(json.loads(weights))
@@ -444,3 +453,18 @@ def _row(order: int, one: Candidate) -> tuple[Any, ...]:
 
 def _verdict_row(order: int, answer: str | None, verdict: Verdict) -> tuple[Any, ...]:
     return (order, answer or "", verdict.grade.value, verdict.rule, verdict.score, verdict.detail)
+
+
+def _completion(
+    text: str,
+    finish: FinishReason,
+    asked: int,
+    written: int,
+    cached: int,
+    reasoning: str | None,
+    logprobs: str | None,
+    first: str | None,
+) -> Completion:
+    found = tuple(json.loads(logprobs)) if logprobs else ()
+    likeliest = tuple((token, value) for token, value in json.loads(first)) if first else ()
+    return Completion(text, finish, asked, written, cached, reasoning or "", found, likeliest)

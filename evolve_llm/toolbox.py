@@ -2,14 +2,15 @@
 
 Aliases: ``init``, ``select``, ``mate`` (the first K-ary operator of the mixture), ``mutate`` (the first of
 one parent), further variation operators under their own names, ``reproduce``, ``evaluate`` (where the
-preset has one), ``replace``, ``finish``. Re-register any of them, with any DEAP operator of the same
-signature, before the run starts.
+preset has one), ``replace``, ``finish``, ``adapt``, ``stop_0``, … Re-register any of them, with any DEAP
+operator of the same signature, before the run starts.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +20,14 @@ from typing import Any
 from deap import base
 
 from evolve_llm import registry
-from evolve_llm.errors import UserError
+from evolve_llm.errors import OperatorError, UserError
 from evolve_llm.operator import declared
-from evolve_llm.plan import Choice
+from evolve_llm.plan import Choice, plan_generation
 from evolve_llm.preset import OperatorSpec, Preset, reference_of
 from evolve_llm.templates import Templates
 
-KINDS = ("select", "vary", "evaluate", "replace", "finish")
-_OWN_KEYWORDS = {"templates", "verdicts"}  # given by the machine, not by presets
+KINDS = ("select", "vary", "evaluate", "replace", "finish", "stop", "adapt")
+_OWN_KEYWORDS = {"templates", "verdicts", "generation"}  # given by the machine, not by presets
 
 
 @dataclass(frozen=True)
@@ -44,38 +45,84 @@ class Scheme:
     @property
     def plans_ahead(self) -> bool:
         """Whether every generation can be planned before any text exists (DESIGN section 6)."""
-        return bool(
-            declared("select", self.toolbox.select, "blind")
-            and declared("replace", self.toolbox.replace, "positional")
-        )
+        return self.blind and self.positional and not self.preset.stop and self.preset.adapt is None
+
+    @property
+    def blind(self) -> bool:
+        """Whether selection chooses by index alone."""
+        return bool(declared("select", self.toolbox.select, "blind"))
+
+    @property
+    def positional(self) -> bool:
+        """Whether child i always becomes member i."""
+        return bool(declared("replace", self.toolbox.replace, "positional"))
+
+    @property
+    def varies_size(self) -> bool:
+        """Whether replacement may give any number of members."""
+        return bool(declared("replace", self.toolbox.replace, "varies_size"))
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The aliases of the stopping rules."""
+        return tuple(f"stop_{index}" for index in range(len(self.preset.stop)))
+
+    @property
+    def children(self) -> int:
+        """Children a generation: the preset's ``offspring``, or N."""
+        return self.preset.offspring or self.preset.population
 
     @property
     def weights(self) -> tuple[float, ...] | None:
         """Weights of the fitness, None without one."""
         evaluate = getattr(self.toolbox, "evaluate", None)
-        return None if evaluate is None else tuple(declared("evaluate", evaluate, "weights"))
+        if evaluate is None:
+            return None
+        weights = declared("evaluate", evaluate, "weights")
+        if callable(weights):
+            weights = weights(
+                **{k: v for k, v in getattr(evaluate, "keywords", {}).items() if k not in _OWN_KEYWORDS}
+            )
+        return tuple(weights)
+
+    @property
+    def logprobs(self) -> bool:
+        """Whether the fitness needs the log-probabilities of the chains' tokens."""
+        evaluate = getattr(self.toolbox, "evaluate", None)
+        return evaluate is not None and bool(declared("evaluate", evaluate, "logprobs"))
 
     def operators(self) -> dict[str, str]:
-        """Which function stands behind each alias, as ``module:qualname``."""
-        aliases = {
-            "init",
-            "select",
-            "replace",
-            "finish",
-            "evaluate",
-            *(choice.alias for choice in self.choices),
-        }
-        return {
-            alias: reference_of(getattr(self.toolbox, alias))
-            for alias in sorted(aliases)
-            if hasattr(self.toolbox, alias)
-        }
+        """Which function stands behind each alias, as ``module:qualname``, and the parameters bound to it."""
+        aliases = {"init", "select", "replace", "finish", "evaluate", "adapt"}
+        aliases |= {choice.alias for choice in self.choices} | set(self.stops)
+        bound = {alias: getattr(self.toolbox, alias, None) for alias in sorted(aliases)}
+        return {alias: _described(function) for alias, function in bound.items() if function is not None}
 
     @property
     def oracle(self) -> bool:
         """Whether the fitness reads the verdicts."""
         evaluate = getattr(self.toolbox, "evaluate", None)
         return evaluate is not None and bool(declared("evaluate", evaluate, "oracle"))
+
+
+def _described(function: Callable[..., Any]) -> str:
+    """``module:qualname``, with the arguments that partials bound: another tournament size is another run."""
+    bound: list[str] = []
+    inner: Any = function
+    while hasattr(inner, "func"):
+        bound += [_shown(value) for value in inner.args]
+        bound += [f"{k}={_shown(v)}" for k, v in sorted(inner.keywords.items()) if k not in _OWN_KEYWORDS]
+        inner = inner.func
+    return reference_of(function) + (f"({', '.join(bound)})" if bound else "")
+
+
+def _shown(value: Any) -> str:
+    if callable(value):
+        return reference_of(value)
+    try:
+        return json.dumps(value, sort_keys=True)
+    except (TypeError, ValueError):
+        return type(value).__qualname__  # its repr may hold an address, which no two processes share
 
 
 def build(preset: Preset, prompts: Path | None = None) -> Scheme:
@@ -93,6 +140,10 @@ def build(preset: Preset, prompts: Path | None = None) -> Scheme:
     binder.bind("finish", "finish", preset.finish, "[finish]")
     if preset.evaluate is not None:
         binder.bind("evaluate", "evaluate", preset.evaluate, "[evaluate]")
+    if preset.adapt is not None:
+        binder.bind("adapt", "adapt", preset.adapt, "[adapt]")
+    for index, spec in enumerate(preset.stop):
+        binder.bind(f"stop_{index}", "stop", spec, f"[[stop]] {index}")
     choices = _choices(preset, binder)
     scheme = Scheme(preset, toolbox, choices, tuple(binder.used))
     check(scheme)
@@ -103,14 +154,26 @@ def check(scheme: Scheme) -> None:
     """Whether the operators fit each other. Raises UserError; also to be called after re-registering."""
     preset, toolbox = scheme.preset, scheme.toolbox
     if not hasattr(toolbox, "evaluate"):
-        for alias in ("select", "replace", "finish"):
+        for alias in ("select", "replace", "finish", *scheme.stops):
             function = getattr(toolbox, alias)
-            unused = alias == "select" and preset.generations == 1
-            if declared(alias, function, "needs_fitness") and not unused:
+            unused = alias in ("select", "replace") and preset.generations == 1
+            if declared(alias.partition("_")[0], function, "needs_fitness") and not unused:
                 raise UserError(
                     f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness and the preset "
                     "has no [evaluate]; add one, for example --set evaluate=agreement"
                 )
+    fewest = declared("select", toolbox.select, "objectives")
+    if preset.generations > 1 and scheme.weights is not None and len(scheme.weights) < fewest:
+        raise UserError(
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} needs a fitness of at least {fewest} "
+            f"values, [evaluate] {reference_of(toolbox.evaluate)} gives {len(scheme.weights)}; use several objectives "
+            'or cases, for example evaluate = { operator = "self_verify", votes = 4, cases = true }'
+        )
+    if declared("replace", toolbox.replace, "positional") and scheme.children != preset.population:
+        raise UserError(
+            f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} takes each child to its own slot, so "
+            f"offspring ({scheme.children}) must equal population ({preset.population})"
+        )
     only = declared("select", toolbox.select, "arity")
     if only is not None and preset.generations > 1:
         wrong = [choice for choice in scheme.choices if choice.arity > only]
@@ -123,6 +186,28 @@ def check(scheme: Scheme) -> None:
         raise UserError(
             f"preset {preset.name!r}: [init] must sample from scratch, {reference_of(toolbox.init)} needs parents"
         )
+    _rehearse(scheme)
+
+
+def _rehearse(scheme: Scheme) -> None:
+    """Draw parents for the first generations of a blind scheme, so that what cannot work is known at once."""
+    preset = scheme.preset
+    if not scheme.blind or scheme.varies_size:
+        return
+    for generation in range(1, min(preset.generations, 8)):
+        members = [f"{generation - 1}.{slot}" for slot in range(preset.population)]
+        try:
+            plan_generation(
+                scheme.toolbox,
+                scheme.choices,
+                members,
+                generation=generation,
+                n=scheme.children,
+                seed=0,
+                problem="rehearsal",
+            )
+        except OperatorError as error:
+            raise UserError(f"preset {preset.name!r}: {error}") from error
 
 
 def resolve(kind: str, reference: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -150,16 +235,14 @@ def _import(reference: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except ImportError as error:
-        raise UserError(f"operator {reference!r}: {error}") from error
-    except AttributeError as error:
-        raise UserError(f"operator {reference!r}: {error}") from error
+    except Exception as error:  # the module is the user's and may fail in any way
+        raise UserError(f"operator {reference!r} cannot be imported: {error}") from error
     if not callable(found):
         raise UserError(f"operator {reference!r} is a {type(found).__name__}, not a function")
     return found  # type: ignore[no-any-return]
 
 
-_POSITIONAL = {"select": 2, "vary": 2, "finish": 2, "evaluate": 3, "replace": 3}
+_POSITIONAL = {"select": 2, "vary": 2, "finish": 2, "evaluate": 3, "replace": 3, "stop": 2, "adapt": 2}
 
 
 class _Binder:
@@ -172,7 +255,10 @@ class _Binder:
 
     def bind(self, alias: str, kind: str, spec: OperatorSpec, where: str) -> None:
         function = resolve(kind, spec.operator)
-        parameters = inspect.signature(function).parameters
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{where} {reference_of(function)} cannot be an operator: {error}") from error
         given = spec.parameters
         settable = set(list(parameters)[_POSITIONAL[kind] :]) - _OWN_KEYWORDS
         takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())

@@ -1,0 +1,64 @@
+"""Credit assignment: what each variation operator's children have been worth, for an adaptive mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from evolve_llm.candidate import Candidate
+from evolve_llm.errors import OperatorError
+from evolve_llm.operator import name_of
+from evolve_llm.plan import Choice
+
+
+@dataclass(slots=True)
+class Credit:
+    """The rewards of each operator so far, in order of birth.
+
+    A child's reward is its fitness over the mean of its parents' (over the mean of the population it came
+    into, for a child without parents), on the first objective, maximised.
+    """
+
+    choices: Sequence[Choice]
+    rewards: dict[str, list[float]] = field(default_factory=dict)
+
+    def assign(
+        self,
+        adapt: Callable[..., Any],
+        choices: Sequence[Choice],
+        parents: Sequence[Candidate],
+        offspring: Sequence[Candidate],
+    ) -> tuple[Choice, ...]:
+        """Reward the operators of these children; the mixture the next generation is drawn from.
+
+        Raises OperatorError where ``adapt`` gives anything but a probability per operator.
+        """
+        known = {one.uid: one for one in parents}
+        everyone = [_worth(one) for one in parents if one.fitness.valid]
+        level = sum(everyone) / len(everyone) if everyone else 0.0
+        for child in offspring:
+            if child.fitness.valid:
+                before = [
+                    _worth(known[uid]) for uid in child.parents if uid in known and known[uid].fitness.valid
+                ]
+                reward = _worth(child) - (sum(before) / len(before) if before else level)
+                self.rewards.setdefault(child.alias, []).append(reward)
+        name = name_of(adapt)
+        try:
+            given = list(
+                adapt(
+                    [one.probability for one in choices], [self.rewards.get(one.alias, []) for one in choices]
+                )
+            )
+        except Exception as error:
+            raise OperatorError(f"adapt {name!r} raised {type(error).__name__}: {error}") from error
+        if len(given) != len(choices) or min(given) < 0 or abs(sum(given) - 1.0) > 1e-6:
+            raise OperatorError(
+                f"adapt {name!r} must give {len(choices)} probabilities that sum to 1, got {given!r:.200}"
+            )
+        return tuple(replace(one, probability=share) for one, share in zip(choices, given, strict=True))
+
+
+def _worth(one: Candidate) -> float:
+    return float(one.fitness.wvalues[0])
