@@ -56,11 +56,12 @@ class Candidate:
     planned parents that had failed. ``answer`` is the extracted final answer as written, and
     ``answer_class`` a canonical form that equivalent answers share: compare classes, never texts.
     Truncated chains are kept and marked. ``reason`` says why a failed candidate failed. ``copied``: the
-    text is its parent's, reproduced without asking the model. ``alias`` is the toolbox alias that made it
-    and ``evaluation_tokens`` what its fitness has cost (both known while the run goes on, not stored). ``logprobs`` of its tokens are there where the fitness asks
-    for them. ``evidence`` is what a noisy fitness has
-    found out so far, one number a measurement: it keeps its counts here, and adds to them when the
-    candidate survives and is looked at again.
+    text is its parent's, reproduced without asking the model.
+
+    Known while the run goes on, and not stored: ``alias``, the toolbox alias that made it; ``logprobs`` of
+    its tokens, where the fitness wants them; ``evaluation_tokens``, what its fitness has cost; ``evidence``,
+    what a noisy fitness has found out so far, one number a measurement: it keeps its counts here, and adds
+    to them when the candidate survives and is looked at again.
     """
 
     problem: str

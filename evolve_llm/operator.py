@@ -114,10 +114,10 @@ def selection(
     ``blind``: chooses by index alone, never looks at the individuals, so parents can be drawn before
     they exist (they are then opaque tokens). ``whole_generation``: the second argument is the list of
     group sizes, one per child in slot order, and the result a list of such groups. ``by_generation``: is
-    also given the children's generation, as the keyword ``generation``. ``distinct=False``:
-    draws with replacement, as DEAP's selectors do; the machine then draws a group's parents one by one
-    from the members not yet in it. ``objectives``: the fewest fitness values it
-    can work with (2 for lexicase, which has no cases otherwise). ``arity``: the only number of parents it can give, where there is one.
+    also given the children's generation, as the keyword ``generation``. ``distinct=False``: draws with
+    replacement, as DEAP's selectors do; the machine then draws a group's parents one by one from the
+    members not yet in it. ``objectives``: the fewest fitness values it can work with (2 for lexicase,
+    which has no cases otherwise). ``arity``: the only number of parents it can give, where there is one.
     """
     return _declare(
         blind=blind,
