@@ -138,7 +138,7 @@ class Nursery:
             made = await self._vary(operator, live, plan, calls)
             if isinstance(made, Copy):
                 child.text, child.copied, child.status = made.parent.text, True, made.parent.status
-                child.answer = self.extract(child.text)
+                child.answer = self._extracted(child.text)
             else:
                 await self._write(child, made, calls)
         except RequestError as error:
@@ -161,8 +161,11 @@ class Nursery:
         completion = await self._ask(Address(child.generation, child.slot, "vary", len(calls)), prompt)
         calls.append(completion)
         child.text = completion.text
+        if not child.text.strip():
+            child.status, child.reason = Status.FAILED, "empty_text"  # nothing to build on; its tokens count
+            return
         child.status = Status.TRUNCATED if completion.finish_reason == "length" else Status.OK
-        child.answer = self.extract(child.text)
+        child.answer = self._extracted(child.text)
         child.logprobs = completion.logprobs
 
     def _count(self, child: Candidate, calls: Sequence[Completion]) -> Candidate:
@@ -171,6 +174,14 @@ class Nursery:
         child.cached_tokens = sum(one.cached_tokens for one in calls)
         self.born[child.uid] = child
         return child
+
+    def _extracted(self, text: str) -> str | None:
+        try:
+            return self.extract(text)
+        except Exception as error:  # an answer format may be anybody's
+            raise OperatorError(
+                f"the answer format {self.problem.format!r} raised {type(error).__name__}: {error}"
+            ) from error
 
     async def _ask(self, address: Address, prompt: Prompt) -> Completion:
         outcome = await self.caller(self.order, self.problem.id, address, prompt, self.recalled)
@@ -219,6 +230,8 @@ class Nursery:
                     )
             except RequestError as error:
                 answer = error
+                if isinstance(wanted, Prompt):
+                    calls.append(Completion(""))  # the call that failed keeps its number
         steps.close()
         raise OperatorError(
             f"variation {name!r} asked the model {MAX_CALLS} times for one child without an end"
