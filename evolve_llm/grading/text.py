@@ -1,0 +1,92 @@
+"""Graders that compare text: ``exact`` (the whole answer) and ``option`` (one letter)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from evolve_llm.grading.base import Grade, Isolation, Verdict
+from evolve_llm.grading.normalize import folded, plain, spaced
+
+_OPTION = re.compile(
+    r"\s*(?:\\(?:text|textbf|mathrm|mathbf|boxed)\s*\{)?\s*\**[(\[]?\s*([A-Za-z])\s*[)\].:]?\**\s*\}?\s*[.)]?\s*"
+)
+_OPTION_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class ExactGrader:
+    """Correct when the texts agree up to white space, case and invisible characters."""
+
+    name: str = "exact"
+
+    def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
+        """Text is compared, never executed."""
+        return "worker"
+
+    def quick(self, answer: str, reference: Any) -> Verdict:
+        """Always settled here. Rule ``exact-text``."""
+        same = folded(answer) == folded(str(reference))
+        return Verdict(Grade.CORRECT if same else Grade.INCORRECT, "exact-text")
+
+    def grade(self, answer: str, reference: Any) -> Verdict:
+        """The same as `quick`."""
+        return self.quick(answer, reference)
+
+    def quick_canonical(self, answer: str) -> str:
+        """The folded text."""
+        return folded(answer)
+
+    def canonical(self, answer: str) -> str:
+        """The folded text."""
+        return folded(answer)
+
+
+def option_letter(text: str) -> str | None:
+    """The one option letter a short text states (``C``, ``(c)``, ``\\text{C}``, ``C.``), else None."""
+    if len(text) > _OPTION_LENGTH:
+        text = text.strip()
+        if len(text) > _OPTION_LENGTH:
+            return None
+    match = _OPTION.fullmatch(plain(text))
+    return match.group(1).upper() if match else None
+
+
+@dataclass(frozen=True)
+class OptionGrader:
+    """Correct when the answer is the reference's letter and nothing else."""
+
+    name: str = "option"
+
+    def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
+        """Letters are compared, never executed."""
+        return "worker"
+
+    def quick(self, answer: str, reference: Any) -> Verdict:
+        """Always settled here. Rules ``option``, ``not-an-option``; ``bad-reference`` is ungraded."""
+        wanted = option_letter(str(reference))
+        if wanted is None:
+            return Verdict(
+                Grade.UNGRADED, "bad-reference", detail=f"not an option letter: {str(reference)[:80]!r}"
+            )
+        given = option_letter(answer)
+        if given is None:
+            return Verdict(Grade.INCORRECT, "not-an-option")
+        return Verdict(Grade.CORRECT if given == wanted else Grade.INCORRECT, "option")
+
+    def grade(self, answer: str, reference: Any) -> Verdict:
+        """The same as `quick`."""
+        return self.quick(answer, reference)
+
+    def quick_canonical(self, answer: str) -> str:
+        """The letter, or the text where there is none."""
+        return option_letter(answer) or spaced(answer)
+
+    def canonical(self, answer: str) -> str:
+        """The same as `quick_canonical`."""
+        return self.quick_canonical(answer)
+
+
+exact = ExactGrader()
+option = OptionGrader()
