@@ -19,7 +19,8 @@ _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
 _OPTION_STATED = re.compile(
-    r"(?:answer|option|choice)\b[^A-Za-z0-9\n]{0,8}(?:is\b)?[^A-Za-z0-9\n]{0,8}([A-Z])\b(?!')"
+    r"(?i:\b(?:answer|option|choice)\b)[^A-Za-z0-9\n]{0,8}(?:(?i:is)\b)?[^A-Za-z0-9\n]{0,8}"
+    r"([B-HJ-Z]|[AI](?![ \t]+[a-z]))\b(?!')"  # "the answer is A good one" names no option
 )
 _OPTION_ALONE = re.compile(r"^[ \t(\[*]*([A-Z])[ \t)\].*:]*$", re.MULTILINE)
 

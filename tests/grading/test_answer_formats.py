@@ -67,3 +67,19 @@ def test_options() -> None:
     assert formats.last_option("I think the answer is (C).") == "C"
     assert formats.last_option("First A\n\nB\n") == "B"
     assert formats.last_option(r"\boxed{\text{D}}") == "D"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("Answer: B", "B"),
+        ("ANSWER: (C)", "C"),
+        ("Final Answer: **E**", "E"),
+        ("The answer is B because the others fail.", "B"),
+        ("The answer is A good deal harder.", None),
+        ("Option A is wrong. The answer is D.", "D"),
+        ("The answer is not A but B", None),
+    ],
+)
+def test_stated_options(text: str, letter: str | None) -> None:
+    assert last_option(text) == letter
