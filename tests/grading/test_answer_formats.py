@@ -82,4 +82,4 @@ def test_options() -> None:
     ],
 )
 def test_stated_options(text: str, letter: str | None) -> None:
-    assert last_option(text) == letter
+    assert formats.last_option(text) == letter
