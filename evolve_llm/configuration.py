@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def environment(model: ModelInfo, problems: str | None) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "problems": problems,
-        "command": sys.argv[1:] if sys.argv and Path(sys.argv[0]).name == "evolve-llm" else None,
+        "command": _command(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
@@ -109,6 +110,14 @@ def git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+def _command() -> list[str] | None:
+    """The arguments of the command line, without keys and without a URL's user and password."""
+    if not sys.argv or Path(sys.argv[0]).name != "evolve-llm":
+        return None
+    said = [re.sub(r"://[^/@]*@", "://", re.sub(r"(api_key=).*", r"\1...", one)) for one in sys.argv[1:]]
+    return [one.encode("utf-8", "backslashreplace").decode() for one in said]
 
 
 def _version(name: str) -> str | None:

@@ -50,7 +50,7 @@ async def regrade(
     """Grade every distinct answer of a run again and store the verdicts, problem by problem.
 
     ``problems`` gives new references and graders: a SPEC or Problem objects that hold every problem of the
-    run, with the same questions. The run's own ids, questions and metadata stay. Only verdicts change, never
+    run, with the same questions. The run's own ids, questions, formats and metadata stay. Only verdicts change, never
     answers or candidates, also where the fitness was the checker. Killed in the middle, the run is readable,
     each problem graded wholly in the old or the new way, and the same call completes it.
 
@@ -96,13 +96,9 @@ def _workers() -> int:
 async def _grade(pool: GradingPool, problem: Problem, store: Store, order: int) -> dict[str | None, Verdict]:
     if problem.grader is None or problem.reference is None:
         return {}
-    members = {
-        one.uid: one
-        for population in store.populations(order)
-        for one in population.members
-        if not one.failed
-    }
-    answers = list(dict.fromkeys(one.answer for one in members.values()))
+    members = (one for population in store.populations(order) for one in population.members)
+    answers = dict.fromkeys(one.answer for one in members if not one.failed)
+    answers |= dict.fromkeys(store.verdicts(order))  # an answer may come from outside the last population
     verdicts = await asyncio.gather(*(pool.grade(problem, answer) for answer in answers))
     return dict(zip(answers, verdicts, strict=True))
 
@@ -126,15 +122,13 @@ def _with_references(stored: Sequence[Problem], given: Sequence[Problem]) -> lis
             f"the given problems lack {len(missing)} of the run's {len(stored)}: {_some(missing)}; "
             f"they hold {_some([problem.id for problem in given])}"
         )
-    for field in ("question", "format"):
-        other = [one.id for one in stored if getattr(by_id[one.id], field) != getattr(one, field)]
-        if other:
-            mine = next(one for one in stored if one.id == other[0])
-            raise UserError(
-                f"the given problems have another {field} than the run for {len(other)} of {len(stored)}: "
-                f"{_some(other)}; {other[0]!r} was {getattr(mine, field)!r:.200} and is now "
-                f"{getattr(by_id[other[0]], field)!r:.200}"
-            )
+    other = [one for one in stored if by_id[one.id].question != one.question]
+    if other:
+        raise UserError(
+            f"the given problems have another question than the run for {len(other)} of {len(stored)}: "
+            f"{_some([one.id for one in other])}; {other[0].id!r} was {other[0].question!r:.200} and is now "
+            f"{by_id[other[0].id].question!r:.200}"
+        )
     bare = [one.id for one in stored if one.reference is not None and by_id[one.id].reference is None]
     if bare:
         raise UserError(f"the given problems have no reference for {_some(bare)}, and the run has")

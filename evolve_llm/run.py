@@ -6,14 +6,19 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evolve_llm.candidate import Candidate
 from evolve_llm.errors import UserError
+from evolve_llm.health import population_health, takeover_time
 from evolve_llm.metrics import GenerationMetrics, mean, measure
 from evolve_llm.problem import Problem
-from evolve_llm.store import Store, StoredPopulation, read_run_json
+from evolve_llm.run_files import read_run_json
+from evolve_llm.store import Store, StoredPopulation
 from evolve_llm.verdict import Verdict
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Run:
     def complete(self) -> bool:
         """Whether every problem has its answer."""
         with Store.open_to_read(self.path) as store:
-            return len(store.finished()) == self.config["problems"]["count"]
+            return bool(len(store.finished()) == self.config["problems"]["count"])
 
     def problems(self) -> list[Problem]:
         """The problems of the run, in order."""
@@ -87,10 +92,10 @@ class Run:
     def generations(self) -> list[GenerationMetrics]:
         """Metrics of each generation over the problems that finished it, with the tokens spent in it."""
         rows = [GenerationMetrics(index) for index in range(self.config["preset"]["generations"])]
-        for _, populations in self.populations(texts=False):
-            for one in populations:
-                rows[one.generation].add(measure(one.members, one.verdicts))
         with Store.open_to_read(self.path) as store:
+            finished = store.finished()
+            for order in range(store.count_problems()):
+                _count(rows, store.populations(order), store.candidates(order), order in finished)
             for generation, _, requests, prompt, completion, cached in store.tokens():
                 row = rows[generation]
                 row.requests += requests
@@ -98,6 +103,15 @@ class Run:
                 row.completion_tokens += completion
                 row.cached_tokens += cached
         return [row for row in rows if row.problems or row.requests]
+
+    def lineage(self, problem: str | None = None) -> nx.DiGraph[str]:
+        """Who descends from whom, as ``evolve_llm.lineage`` describes: of one problem, by uid, or, without an
+        id, of the whole run, by ``problem id/uid``. Raises UserError where there is no such problem.
+        """
+        from evolve_llm.lineage import run_lineage
+
+        with Store.open_to_read(self.path) as store:
+            return run_lineage(store, problem)
 
     def plain(self) -> dict[str, Any]:
         """The whole result as plain data: what ``--json`` prints."""
@@ -138,3 +152,21 @@ class Run:
     def to_json(self) -> str:
         """``plain`` as one line of JSON."""
         return json.dumps(self.plain(), ensure_ascii=False)
+
+
+def _count(
+    rows: list[GenerationMetrics],
+    populations: list[StoredPopulation],
+    born: list[Candidate],
+    ended: bool,
+) -> None:
+    """Count the generations of one problem into the rows."""
+    for one, health in zip(populations, population_health(populations, born, ended=ended), strict=True):
+        rows[one.generation].add(measure(one.members, one.verdicts))
+        rows[one.generation].add_health(health)
+    if ended:
+        members = [one.members for one in populations]
+        half, whole = takeover_time(members, 0.5), takeover_time(members)
+        for row in rows:
+            row.half_taken_over += half is not None and row.generation >= half
+            row.taken_over += whole is not None and row.generation >= whole

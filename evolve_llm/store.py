@@ -19,7 +19,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,11 +67,15 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class StoredPopulation:
-    """One finished generation of one problem as stored."""
+    """One finished generation of one problem as stored.
+
+    ``fitness`` (values by uid) is as it was in this generation: a survivor's may have changed since.
+    """
 
     generation: int
     members: tuple[Candidate, ...]
     verdicts: Mapping[str, Verdict]
+    fitness: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 class Store:
@@ -249,7 +253,7 @@ class Store:
                 "INSERT OR IGNORE INTO verdicts VALUES (?,?,?,?,?,?)",
                 {
                     _verdict_row(order, one.answer, verdicts[one.uid])
-                    for one in members
+                    for one in (*members, *born)  # the answer of an asking finish is born and no member
                     if one.uid in verdicts
                 },
             )
@@ -397,13 +401,13 @@ class Store:
         born = {one.uid: one for one in self.candidates(order, texts=texts)}
         verdicts = self.verdicts(order)
         found = []
-        query = "SELECT generation, members FROM populations WHERE ord = ? ORDER BY generation"
-        for generation, listed in self._rows(query, order):
+        query = "SELECT generation, members, fitness FROM populations WHERE ord = ? ORDER BY generation"
+        for generation, listed, fitness in self._rows(query, order):
             members = tuple(born[uid] for uid in json.loads(listed))
             graded = {
                 one.uid: verdicts[one.answer] for one in members if not one.failed and one.answer in verdicts
             }
-            found.append(StoredPopulation(generation, members, graded))
+            found.append(StoredPopulation(generation, members, graded, json.loads(fitness)))
         return found
 
     def verdicts(self, order: int) -> dict[str | None, Verdict]:
@@ -421,6 +425,16 @@ class Store:
             for row in self._rows(
                 "SELECT generation, purpose, count(*), sum(prompt_tokens), sum(completion_tokens),"
                 " sum(cached_tokens) FROM completions GROUP BY generation, purpose ORDER BY generation, purpose"
+            )
+        ]
+
+    def spending(self) -> list[tuple[int, int, int, int]]:
+        """(problem's order, generation, prompt tokens, completion tokens) of everything stored."""
+        return [
+            (row[0], row[1], row[2], row[3])
+            for row in self._rows(
+                "SELECT ord, generation, sum(prompt_tokens), sum(completion_tokens) FROM completions"
+                " GROUP BY ord, generation ORDER BY ord, generation"
             )
         ]
 

@@ -19,7 +19,8 @@ _TERM = re.compile(r"([+\u2212-]?)\s*(\d+)")
 _ANSWER = re.compile(
     r"\\boxed\{([^{}\n]{1,40})\}|<answer>([^<\n]{1,200})</answer>|[Aa]nswer:?\s+(?:is\s+)?\(?([A-Z]|-?\d+)\)?(?!\w)"
 )
-_PLACEHOLDER = re.compile(r"^\W*(?:x|answer|your .*|the .*|letter|final .*)?\W*$", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"^\W*(?:x|and|or|answer|your .*|the .*|letter|final .*)?\W*$", re.IGNORECASE)
+_VERDICT_ASKED = "Verdict: INCORRECT"
 _CHOICE = re.compile(r"^\s*\(?([A-Z])[).:]\s", re.MULTILINE)
 
 
@@ -39,15 +40,26 @@ def chain(request: Request, rng: Random, error: float, answers: tuple[str, ...] 
     """A short pseudo-chain that ends in an answer written as the prompt asks.
 
     ``error`` in [0, 1] is the probability of missing a sum it can read; it shrinks with the agreement of
-    the candidates in the prompt. ``answers`` replaces all of that by a uniform choice.
+    the candidates in the prompt. ``answers`` replaces all of that by a uniform choice. A prompt that ends by
+    asking for a verdict gets one, wrong with probability ``error``.
     """
     text = _text(request.prompt)
+    if text.rstrip().endswith(_VERDICT_ASKED):
+        return _verdict(text, rng, error)
     if answers:
         return _written(rng.choice(answers), text, "chosen from a list")
     votes = _votes(text)
     if votes and rng.random() < 0.5 + 0.5 * votes.most_common(1)[0][1] / votes.total():
         return _written(votes.most_common(1)[0][0], text, f"copied from {votes.total()} candidates")
     return _written(_own(text, rng, error), text, "read from the question")
+
+
+def _verdict(text: str, rng: Random, error: float) -> str:
+    """Whether the last answer in a text is its first sum; a toss where there is no sum to be read."""
+    value, answers = exact_sum(text), list(_votes(text))
+    right = answers[-1:] == [str(value)] if value is not None else rng.random() < 0.5
+    said = "CORRECT" if right != (rng.random() < error) else "INCORRECT"
+    return f"This is a stand-in for a model.\nVerdict: {said}"
 
 
 def exact_sum(text: str) -> int | None:

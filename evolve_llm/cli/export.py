@@ -1,0 +1,32 @@
+"""``evolve-llm export``: a run as one table, a row a candidate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evolve_llm.cli.console import say
+from evolve_llm.cli.failures import reported
+from evolve_llm.cli.show import RunArgument
+
+
+@reported
+def export(
+    path: RunArgument,
+    *,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.", show_default=False)],
+    format: Annotated[
+        str | None, typer.Option(metavar="csv|parquet", help="(default: what FILE ends in)")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write one row a candidate to a CSV or Parquet file.
+
+    Texts are written unchanged: in CSV a cell may begin with = or @, which spreadsheets take for formulas.
+    """
+    from evolve_llm.export import export as write
+
+    count = write(path, out, format, overwrite=force)
+    say(f"{count} candidates written to {out}")

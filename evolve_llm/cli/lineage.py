@@ -1,0 +1,87 @@
+"""``evolve-llm lineage``: who descends from whom, as GraphML or as a picture."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evolve_llm.cli.console import say
+from evolve_llm.cli.failures import reported
+from evolve_llm.cli.show import RunArgument
+from evolve_llm.errors import StoreError, UserError
+
+
+class Sort(StrEnum):
+    """How candidates of one generation are ordered in a picture."""
+
+    ANSWER = "answer"
+    SLOT = "slot"
+
+
+@reported
+def lineage(
+    path: RunArgument,
+    problem: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROBLEM", help="Id of a problem. Without it: the only one, or in GraphML all of them."
+        ),
+    ] = None,
+    *,
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", help="FILE.svg, a picture, or FILE.graphml.", show_default=False)
+    ],
+    sort: Annotated[
+        Sort, typer.Option(help="Order within a generation of the picture, from the top.")
+    ] = Sort.ANSWER,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Write the lineage of a problem's candidates: a picture (.svg) or a graph for other tools (.graphml)."""
+    from evolve_llm.lineage import to_graphml
+    from evolve_llm.lineage_picture import to_svg
+    from evolve_llm.run import Run
+
+    kind = out.suffix.lower()
+    if kind not in (".svg", ".graphml"):
+        raise UserError(f"cannot write {out.name!r}: --out takes FILE.svg or FILE.graphml")
+    if out.exists() and not force:
+        raise UserError(f"{out} exists already; give another --out, or --force to replace it")
+    if not out.parent.is_dir():
+        raise UserError(f"the folder {out.parent} does not exist")
+    run = Run(path)
+    ids = [one.id for one in run.problems()] if problem is None else [problem]
+    if len(ids) > 1 and kind == ".svg":
+        raise UserError(
+            f"{path} has {len(ids)} problems, and a picture shows one: evolve-llm lineage {path} {ids[0]!r} --out {out}"
+        )
+    graph = run.lineage(ids[0] if len(ids) == 1 else None)
+    if not graph:
+        raise UserError(
+            f"no generation of {'it' if problem is None else repr(problem)} is finished yet in {path}"
+        )
+    if kind == ".svg":
+        text = to_svg(
+            graph, f"{ids[0]}: {run.config['preset']['name']}, seed {run.config['seed']}", order=sort.value
+        )
+    else:
+        text = to_graphml(graph)
+    _write(out, text)
+    say(f"{len(graph)} candidates written to {out}")
+
+
+def _write(out: Path, text: str) -> None:
+    """The file appears under its name when it is complete."""
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""The live picture of a run: one line a generation, on standard error, when that is a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evolve_llm.backends.base import Backend, Completion, ModelInfo, Prompt, Request
+from evolve_llm.cli.console import console
+from evolve_llm.cli.tables import make_table
+from evolve_llm.errors import RequestError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from evolve_llm.evolution import Generation
+    from evolve_llm.session import Session
+
+_LINES = 16
+
+
+@dataclass(slots=True)
+class Line:
+    """One generation. ``stored`` came from an earlier session; the rest counts this one."""
+
+    total: int
+    stored: int = 0
+    copied: int = 0
+    asked: int = 0
+    running: int = 0
+    failed: int = 0
+    tokens: int = 0
+    since: float = 0.0
+    last: float = 0.0
+    problems: int = 0
+    complete: bool = False
+
+    @property
+    def done(self) -> int:
+        """Candidates there are."""
+        return self.total if self.complete else min(self.total, self.stored + self.copied + self.asked)
+
+    @property
+    def seconds(self) -> float:
+        """How long this generation has been under way in this session."""
+        return (time.monotonic() if self.running else self.last) - self.since if self.since else 0.0
+
+
+class Progress:
+    """Counts of a run in progress. ``watch`` puts it between the session and its model."""
+
+    def __init__(self, session: Session) -> None:
+        preset = session.scheme.preset
+        self.count = len(session.items)
+        self.sizes = [preset.population] + [session.scheme.children] * (preset.generations - 1)
+        self.lines = [Line(self.count * size) for size in self.sizes]
+        session.backend = _Watched(session.backend, self)
+
+    def resume(self, stored: dict[int, int], finished: int) -> None:
+        """Take over what an earlier session left: candidates by generation, and finished problems."""
+        for index, line in enumerate(self.lines):
+            line.stored = stored.get(index, 0)
+            line.problems = finished
+            line.complete = finished == self.count
+
+    def finish(self, generation: Generation) -> None:
+        """Count a finished generation of one problem."""
+        line = self.lines[generation.index]
+        line.copied += sum(one.copied and one.generation == generation.index for one in generation.members)
+        line.problems += 1
+        line.complete = line.problems == self.count
+        if generation.last:  # a stopping rule may end a problem early
+            for later, size in zip(
+                self.lines[generation.index + 1 :], self.sizes[generation.index + 1 :], strict=True
+            ):
+                later.total -= size
+                later.problems += 1
+                later.complete = later.problems == self.count
+
+    def table(self) -> Table:
+        """The picture of now. Called from Rich's refresh thread: it only reads numbers."""
+        from rich.progress_bar import ProgressBar
+
+        columns = ("gen", "", "done", "running", "failed", "tokens/s", "ETA")
+        table = make_table([(name, "right" if name else "left") for name in columns])
+        first = next((i for i, line in enumerate(self.lines) if not line.complete), len(self.lines))
+        start = max(0, min(first - 2, len(self.lines) - _LINES))
+        for index, line in list(enumerate(self.lines))[start : start + _LINES]:
+            speed = line.tokens / line.seconds if line.seconds > 0 else 0.0
+            table.add_row(
+                str(index),
+                ProgressBar(total=line.total, completed=line.done, width=24),
+                f"{line.done}/{line.total}",
+                str(line.running),
+                str(line.failed),
+                f"{speed:,.0f}" if speed else "-",
+                _eta(line),
+            )
+        return table
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """Show the picture while the body runs, where standard error is a terminal."""
+        from rich.live import Live
+
+        screen = console(stderr=True)
+        if not screen.is_terminal:
+            yield
+            return
+        with Live(
+            get_renderable=self.table, console=screen, refresh_per_second=4, transient=True,
+            redirect_stdout=False, redirect_stderr=False,
+        ):  # fmt: skip
+            yield
+
+
+def _eta(line: Line) -> str:
+    if line.complete or line.done >= line.total:
+        return "done"
+    if not line.asked or line.seconds <= 0:
+        return "-"
+    seconds = int((line.total - line.done) * line.seconds / line.asked) + 1
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class _Watched:
+    """A backend that counts what passes through it, by the generation in the request's address."""
+
+    def __init__(self, inner: Backend, progress: Progress) -> None:
+        self.identity = inner.identity
+        self.capacity = inner.capacity
+        self._inner = inner
+        self._progress = progress
+
+    async def start(self) -> ModelInfo:
+        info = await self._inner.start()
+        self.capacity = self._inner.capacity
+        return info
+
+    async def generate(self, request: Request) -> Completion:
+        _, generation, _, purpose, call = request.id.rsplit("/", 4)
+        line = self._progress.lines[int(generation)]
+        born = purpose == "vary" and call == "0"
+        line.since = line.since or time.monotonic()
+        line.running += 1
+        try:
+            completion = await self._inner.generate(request)
+        except RequestError:
+            line.failed += 1
+            line.asked += born
+            raise
+        else:
+            line.asked += born
+            line.tokens += completion.completion_tokens
+            return completion
+        finally:
+            line.running -= 1
+            line.last = time.monotonic()
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        return await self._inner.count_tokens(prompt)
+
+    async def close(self) -> None:
+        await self._inner.close()

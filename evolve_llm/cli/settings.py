@@ -1,0 +1,103 @@
+"""From flags to a Session: reads ``--set`` and gives each setting to whom it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from evolve_llm.cli.options import DEFAULT_LIMIT, DEFAULT_PROBLEMS, EvolutionFlags, RunFlags
+from evolve_llm.errors import UserError
+
+if TYPE_CHECKING:
+    from evolve_llm.problem import Problem
+    from evolve_llm.session import Session
+
+_FLAG_KEYS = {
+    "population": "population",
+    "parents": "parents",
+    "generations": "generations",
+    "max_tokens": "sampling.max_tokens",
+}
+
+
+@dataclass
+class Settings:
+    """``--set`` sorted by receiver: the preset, the backend's factory, the problem set."""
+
+    preset: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    problems: dict[str, Any] = field(default_factory=dict)
+
+
+def read_settings(pairs: Sequence[str]) -> Settings:
+    """Raises UserError for anything that is not KEY=VALUE and for a key that is set twice."""
+    from evolve_llm.problem_sets import scalar
+
+    settings = Settings()
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip()
+        if not equals or not all(key.split(".")):
+            raise UserError(f"--set {pair}: write KEY=VALUE, for example --set sampling.temperature=0.7")
+        receiver, rest = settings.preset, key
+        for name, other in (("engine", settings.engine), ("problems", settings.problems)):
+            if key == name:
+                raise UserError(f"--set {pair}: write --set {name}.KEY=VALUE")
+            if key.startswith(f"{name}."):
+                receiver, rest = other, key.partition(".")[2]
+        if rest in receiver:
+            raise UserError(f"--set {key} is given twice")
+        receiver[rest] = scalar(value.strip())
+    return settings
+
+
+def session_for(flags: EvolutionFlags, problems: str | Sequence[Problem], limit: int | None,
+                *, finish: str | None = None) -> Session:  # fmt: skip
+    """The session these flags ask for, checked; nothing is opened and no token spent.
+
+    ``finish`` replaces a finish by random choice that nobody asked for. Raises UserError.
+    """
+    from evolve_llm.preset import load_preset
+    from evolve_llm.session import Session
+
+    settings = read_settings(flags.set_ or [])
+    for name, key in _FLAG_KEYS.items():
+        value = getattr(flags, name)
+        if value is None:
+            continue
+        if key in settings.preset:
+            raise UserError(f"--{name.replace('_', '-')} and --set {key} say the same thing; leave one out")
+        settings.preset[key] = value
+    if flags.base_url is not None:
+        if "base_url" in settings.engine:
+            raise UserError("--base-url and --set engine.base_url say the same thing; leave one out")
+        settings.engine["base_url"] = flags.base_url
+    preset = load_preset(flags.preset)
+    chosen = any(key.partition(".")[0] == "finish" for key in settings.preset)
+    if finish is not None and not chosen and preset.finish.operator == "random":
+        settings.preset["finish"] = finish
+    return Session(
+        problems,
+        preset,
+        flags.model,
+        seed=flags.seed,
+        out=flags.out,
+        limit=limit,
+        problem_options=settings.problems or None,
+        overrides=settings.preset,
+        engine=settings.engine or None,
+        prompts=flags.prompts,
+        cache=flags.cache,
+        concurrency=flags.concurrency,
+        budget_tokens=flags.budget_tokens,
+        unsafe_local=flags.unsafe_local,
+    )
+
+
+def run_session(flags: RunFlags) -> Session:
+    """The session of ``run`` and ``plan``; the default limit goes with the default problems only."""
+    limit = flags.limit
+    if limit is None and flags.problems is None:
+        limit = DEFAULT_LIMIT
+    return session_for(flags, DEFAULT_PROBLEMS if flags.problems is None else flags.problems, limit)

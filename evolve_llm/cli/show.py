@@ -1,0 +1,80 @@
+"""``evolve-llm show``: a run, one of its problems, or one candidate; also while another process writes it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evolve_llm.cli.console import print_json
+from evolve_llm.cli.failures import reported
+from evolve_llm.cli.options import JsonFlag
+from evolve_llm.errors import UserError
+
+if TYPE_CHECKING:
+    from evolve_llm.store import Store
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
+
+
+@reported
+def show(
+    path: RunArgument,
+    *,
+    problem: Annotated[str | None, typer.Option(metavar="ID", help="One problem of the run.")] = None,
+    candidate: Annotated[
+        str | None, typer.Option(metavar="G.S", help="One candidate of the problem: generation.slot.")
+    ] = None,
+    generation: Annotated[
+        int | None, typer.Option(metavar="G", help="Every candidate of one generation of the problem.")
+    ] = None,
+    all: Annotated[bool, typer.Option("--all", help="All answers, not only the first ones.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Show a run: its table and settings, one problem with its lineage, or the text of one candidate."""
+    from evolve_llm.cli import show_problem, show_run
+    from evolve_llm.run import Run
+    from evolve_llm.store import Store
+
+    if candidate is not None and generation is not None:
+        raise UserError("--candidate names its generation already; leave --generation out")
+    run = Run(path)
+    if problem is None and candidate is None and generation is None:
+        if json:
+            print_json(run.plain())
+        else:
+            show_run.print_run(run, None if all else show_run.SHOWN_ANSWERS)
+        return
+    with Store.open_to_read(path) as store:
+        order = _find(store, problem, path)
+        if candidate is not None:
+            data = show_problem.candidate_data(store, order, candidate)
+            printer = show_problem.print_candidate
+        elif generation is not None:
+            data = show_problem.generation_data(store, order, generation)
+            printer = show_problem.print_generation
+        else:
+            data = show_problem.problem_data(store, order)
+            printer = show_problem.print_problem
+    if json:
+        print_json(data)
+    else:
+        printer(data)
+
+
+def _find(store: Store, problem: str | None, path: Path) -> int:
+    ids = [one.id for one in store.problems()]
+    if problem is None:
+        if len(ids) == 1:
+            return 0
+        raise UserError(
+            f"{path} has {len(ids)} problems: say which with --problem ID, for example {ids[0]!r}"
+        )
+    if problem in ids:
+        return ids.index(problem)
+    near = difflib.get_close_matches(problem, ids, n=2)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    listed = ", ".join(ids[:10]) + (", …" if len(ids) > 10 else "")
+    raise UserError(f"no problem {problem!r} in {path}.{hint} It has: {listed}")
