@@ -11,7 +11,7 @@ from typing import Any
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.candidate import Candidate, Status
-from evolve_llm.errors import BackendError, EvolveError, OperatorError, RequestError, StoreError
+from evolve_llm.errors import BackendError, EvolveError, OperatorError, RequestError, StoreError, UserError
 from evolve_llm.operator import MAX_CALLS, Consult, Copy, Final, Steps, name_of
 from evolve_llm.plan import Plan
 from evolve_llm.problem import Problem
@@ -93,6 +93,12 @@ class Caller:
                     f"{type(error).__name__}: {clean(str(error))}"
                 ) from error
             else:
+                if self.logprobs and completion.completion_tokens and not completion.logprobs:
+                    raise UserError(
+                        f"the preset's fitness needs log-probabilities, and the model {self.backend.identity!r} gave "
+                        "none; use a backend that does (openai with a vLLM or llama.cpp server, or the embedded "
+                        "engine), or another [evaluate]"
+                    )
                 outcome = _cleaned(completion)
                 self.meter.count(outcome)
                 if self.meter.exhausted:
@@ -104,7 +110,10 @@ class Caller:
 
 @dataclass(slots=True)
 class Nursery:
-    """Where the children of one problem are bred. Operators only ever see the public problem."""
+    """Where the children of one problem are bred. Operators only ever see the public problem.
+
+    ``spent``: the tokens of all calls for the problem, wherever they were answered from.
+    """
 
     order: int
     problem: Problem
@@ -114,6 +123,7 @@ class Nursery:
     recalled: Mapping[Address, Recalled]
     born: dict[str, Candidate] = field(default_factory=dict)
     consulted: dict[Address, tuple[str, asyncio.Future[Completion]]] = field(default_factory=dict)
+    spent: int = 0
 
     async def breed(self, plan: Plan, parents: Sequence[Candidate]) -> Candidate:
         """The child of a plan, whatever becomes of it: failures are candidates too (invariant I6).
@@ -139,6 +149,7 @@ class Nursery:
             if isinstance(made, Copy):
                 child.text, child.copied, child.status = made.parent.text, True, made.parent.status
                 child.answer = self._extracted(child.text)
+                child.text_tokens, child.logprobs = made.parent.text_tokens, made.parent.logprobs
             else:
                 await self._write(child, made, calls)
         except RequestError as error:
@@ -166,7 +177,7 @@ class Nursery:
             return
         child.status = Status.TRUNCATED if completion.finish_reason == "length" else Status.OK
         child.answer = self._extracted(child.text)
-        child.logprobs = completion.logprobs
+        child.text_tokens, child.logprobs = completion.completion_tokens, completion.logprobs
 
     def _count(self, child: Candidate, calls: Sequence[Completion]) -> Candidate:
         child.prompt_tokens = sum(one.prompt_tokens for one in calls)
@@ -187,6 +198,7 @@ class Nursery:
         outcome = await self.caller(self.order, self.problem.id, address, prompt, self.recalled)
         if isinstance(outcome, Failure):
             raise RequestError(outcome.reason, outcome.detail)
+        self.spent += outcome.prompt_tokens + outcome.completion_tokens
         return outcome
 
     async def _vary(
@@ -211,7 +223,8 @@ class Nursery:
     ) -> Prompt | Copy:
         """Drive a generator operator to the prompt or copy it returns."""
         answer: Completion | RequestError | None = None
-        for _ in range(MAX_CALLS):
+        most = MAX_CALLS + len(parents)  # each parent may be consulted about
+        for _ in range(most):
             try:
                 with _blamed(name):
                     failed = isinstance(answer, RequestError)
@@ -233,9 +246,7 @@ class Nursery:
                 if isinstance(wanted, Prompt):
                     calls.append(Completion(""))  # the call that failed keeps its number
         steps.close()
-        raise OperatorError(
-            f"variation {name!r} asked the model {MAX_CALLS} times for one child without an end"
-        )
+        raise OperatorError(f"variation {name!r} asked the model {most} times for one child without an end")
 
     async def _consult(self, name: str, wanted: Consult, parents: Sequence[Candidate]) -> Completion:
         """Ask about a parent, once for all children: whoever comes first asks, the others wait for it."""
@@ -291,7 +302,9 @@ def clean(text: str) -> str:
 
 
 def _cleaned(completion: Completion) -> Completion:
-    text, reasoning = clean(completion.text), clean(completion.reasoning)
-    if text is completion.text and reasoning is completion.reasoning:
-        return completion
-    return replace(completion, text=text, reasoning=reasoning)
+    return replace(
+        completion,
+        text=clean(completion.text),
+        reasoning=clean(completion.reasoning),
+        first_token=tuple((clean(token), value) for token, value in completion.first_token),
+    )

@@ -58,10 +58,13 @@ class Candidate:
     Truncated chains are kept and marked. ``reason`` says why a failed candidate failed. ``copied``: the
     text is its parent's, reproduced without asking the model.
 
-    Known while the run goes on, and not stored: ``alias``, the toolbox alias that made it; ``logprobs`` of
-    its tokens, where the fitness wants them; ``evaluation_tokens``, what its fitness has cost; ``evidence``,
-    what a noisy fitness has found out so far, one number a measurement: it keeps its counts here, and adds
-    to them when the candidate survives and is looked at again.
+    ``completion_tokens`` are those of all calls it took to make it.
+
+    Known while the run goes on, and not stored: ``alias``, the toolbox alias that made it; ``text_tokens``, the
+    length of the text itself, a copy's too; ``logprobs`` of its tokens, where the fitness wants them;
+    ``evaluation_tokens``, what its fitness has cost; ``evidence``, what noisy fitnesses have found out so far,
+    each under a key of its own, one number a measurement: they keep their counts here, and add to them when
+    the candidate survives and is looked at again.
     """
 
     problem: str
@@ -80,9 +83,10 @@ class Candidate:
     cached_tokens: int = 0
     copied: bool = False
     alias: str = ""
+    text_tokens: int = 0
     evaluation_tokens: int = 0
     logprobs: tuple[float, ...] = ()
-    evidence: list[float] = field(default_factory=list)
+    evidence: dict[str, list[float]] = field(default_factory=dict)
     fitness: Fitness = field(default_factory=Fitness)
 
     @property

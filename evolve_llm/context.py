@@ -1,27 +1,54 @@
-"""Fitting K parents, the question and the reply into the context window, before a token is spent."""
+"""What a run would cost, and whether its prompts fit the context window, before a token is spent.
+
+Operators are tried on stand-ins: chains and replies that are marks, so that it can be counted how many of
+them a prompt holds. Every bound assumes that each is as long as it may get.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Generator, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.candidate import Candidate, fitness_class
 from evolve_llm.errors import EvolveError, OperatorError, UserError
-from evolve_llm.operator import name_of
+from evolve_llm.operator import MAX_CALLS, Consult, Final, declared, name_of, settled
 from evolve_llm.problem import Problem
-from evolve_llm.request import Prompt
+from evolve_llm.request import Completion, Prompt
+from evolve_llm.seeding import rng_scope
 from evolve_llm.toolbox import Scheme
 
 _SAMPLED = 8  # problems whose prompts are counted exactly: those with the longest questions
+_ANY = Problem("any", "?", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """How many calls one problem takes at most, by purpose.
+
+    ``chains`` write candidates, all steps of an operator of several calls included; ``consultations`` ask
+    about a parent once for all its children; ``evaluation`` is the fitness; ``final`` the finish's own call.
+    """
+
+    chains: int
+    consultations: int = 0
+    evaluation: int = 0
+    final: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(getattr(self, one.name) for one in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What a run would cost, in tokens and requests.
 
-    ``prompt_tokens`` and ``completion_tokens`` are upper bounds: every chain as long as it may get.
-    ``widest`` is the largest prompt + completion of one request, ``window`` the model's, None if unknown.
+    All are upper bounds: every chain as long as it may get, no early stop, no copy of a parent.
+    ``widest`` is the largest prompt + completion of one request, ``replies`` how many chains and replies of
+    full length are in it, its own included; ``window`` is the model's, None if unknown.
     """
 
     requests: int
@@ -29,11 +56,64 @@ class Estimate:
     completion_tokens: int
     widest: int
     window: int | None
+    replies: int = 1
+    per_problem: Requests = Requests(0)
 
     @property
     def fits(self) -> bool:
         """Whether every request fits, as far as the window is known."""
         return self.window is None or self.widest <= self.window
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One call of an operator: its prompt without the marks, and how many marks it held."""
+
+    prompt: Prompt
+    chains: int
+    consult: str | None = None
+
+
+def count_requests(scheme: Scheme, problem: Problem = _ANY) -> Requests:
+    """Calls that one problem takes at most. Needs no model.
+
+    A child costs as many calls as the costliest operator of the mixture; a fitness what it declares.
+    """
+    preset, rounds = scheme.preset, scheme.preset.generations - 1
+    public = problem.public()
+    chains = preset.population * len(_steps(scheme, "init", public, 0))
+    consultations = 0
+    if rounds:
+        mixture = [_steps(scheme, one.alias, public, one.arity) for one in scheme.choices]
+        calls = max(sum(step.consult is None for step in steps) for steps in mixture)
+        chains += rounds * scheme.children * calls
+        asked = [[step.consult for step in steps if step.consult is not None] for steps in mixture]
+        purposes = {purpose for one in asked for purpose in one}
+        consultations = sum(
+            min(scheme.children * max(map(len, asked)), members * len(purposes)) for members in _sizes(scheme)
+        )
+    final = int(declared("finish", scheme.toolbox.finish, "calls"))
+    return Requests(chains, consultations, _evaluations(scheme), final)
+
+
+def _evaluations(scheme: Scheme) -> int:
+    evaluate = getattr(scheme.toolbox, "evaluate", None)
+    if evaluate is None:
+        return 0
+    calls, again = (_declared_calls(evaluate, name) for name in ("calls", "again"))
+    born = scheme.preset.population + scheme.children * (scheme.preset.generations - 1)
+    survivors = 0 if scheme.positional else sum(_sizes(scheme))
+    return calls * born + again * survivors
+
+
+def _declared_calls(evaluate: object, attribute: str) -> int:
+    return int(settled("evaluate", evaluate, attribute))  # type: ignore[arg-type]
+
+
+def _sizes(scheme: Scheme) -> Iterator[int]:
+    """How many members at most the population has that each generation after the first comes from."""
+    for generation in range(scheme.preset.generations - 1):
+        yield scheme.preset.population + (generation * scheme.children if scheme.varies_size else 0)
 
 
 async def estimate(
@@ -43,24 +123,44 @@ async def estimate(
     preset = scheme.preset
     reply = preset.sampling.max_tokens
     longest = sorted(problems, key=lambda problem: len(problem.question), reverse=True)[:_SAMPLED]
-    first, later = 0, 0
+    found = count_requests(scheme, longest[0])
+    init, child, consult, evaluation, final, widest, replies = 0, 0, 0, 0, 0, 0, 1
+
+    async def tokens(step: _Step) -> int:
+        nonlocal widest, replies
+        count = await backend.count_tokens(step.prompt) + step.chains * reply
+        if count + reply > widest:
+            widest, replies = count + reply, step.chains + 1
+        return count
+
     for problem in longest:
         public = problem.public()
-        first = max(first, await _tokens(backend, _tried(scheme, "init", public, [])))
-        if preset.generations == 1:
-            continue
-        for choice in scheme.choices:
-            made = _tried(scheme, choice.alias, public, _stand_ins(public, scheme, choice.arity))
-            if isinstance(made, Prompt):
-                later = max(later, await _tokens(backend, made) + choice.arity * reply)
-    samples = len(problems) * preset.population
-    rounds = samples * (preset.generations - 1)
+        init = max(init, sum([await tokens(step) for step in _steps(scheme, "init", public, 0)]))
+        for choice in scheme.choices if preset.generations > 1 else ():
+            counts = [
+                (step.consult, await tokens(step))
+                for step in _steps(scheme, choice.alias, public, choice.arity)
+            ]
+            child = max(child, sum(count for purpose, count in counts if purpose is None))
+            consult = max([consult, *(count for purpose, count in counts if purpose is not None)])
+        evaluation = max([evaluation, *[await tokens(step) for step in await _fitness_steps(scheme, public)]])
+        final = max([final, *[await tokens(step) for step in _final_steps(scheme, public)]])
+    rounds = preset.generations - 1
+    prompts = (
+        preset.population * init
+        + rounds * scheme.children * child
+        + found.consultations * consult
+        + found.evaluation * evaluation
+        + found.final * final
+    )
     return Estimate(
-        requests=samples + rounds,
-        prompt_tokens=samples * first + rounds * later,
-        completion_tokens=(samples + rounds) * reply,
-        widest=max(first, later) + reply,
+        requests=len(problems) * found.total,
+        prompt_tokens=len(problems) * prompts,
+        completion_tokens=len(problems) * found.total * reply,
+        widest=widest,
         window=window,
+        replies=replies,
+        per_problem=found,
     )
 
 
@@ -68,30 +168,36 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
     """Raises UserError where a request could outgrow the window, saying what would fit."""
     if found.fits or found.window is None:
         return
-    preset = scheme.preset
-    reply = preset.sampling.max_tokens
-    widest_arity = max(choice.arity for choice in scheme.choices) if preset.generations > 1 else 0
-    fixed = found.widest - (widest_arity + 1) * reply
-    room = (found.window - fixed) // (widest_arity + 1)
+    reply, parents = scheme.preset.sampling.max_tokens, found.replies - 1
+    fixed = found.widest - found.replies * reply
+    room = (found.window - fixed) // found.replies
     advice = (
         f"--max-tokens {room} would fit"
         if room > 0
         else "the question alone does not fit: use a model with a larger window"
     )
-    if room > 0 and widest_arity > 1:
+    if room > 0 and parents > 1:
         advice += ", or fewer --parents"
     raise UserError(
-        f"the prompt cannot fit the context: {widest_arity} parent(s) of up to {reply} tokens, the question "
+        f"the prompt cannot fit the context: {parents} parent(s) of up to {reply} tokens, the question "
         f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
         f"window has {found.window}; {advice}"
     )
 
 
+# -------------------------------------------------------------------- trying operators on stand-ins
+
+
+def _mark(kind: str, number: int) -> str:
+    return f"<<{kind} {number}>>"
+
+
 def _stand_ins(problem: Problem, scheme: Scheme, count: int) -> list[Candidate]:
-    """Empty chains with all that an operator may look at."""
+    """Chains that are marks, with all that an operator may look at; no two of them agree."""
     found = []
     for slot in range(count):
-        one = Candidate(problem.id, 0, slot, "init", answer="", answer_class="")
+        answer = _mark("answer", slot)
+        one = Candidate(problem.id, 0, slot, "init", _mark("chain", slot), answer, answer, logprobs=(-1.0,))
         if scheme.weights is not None:
             one.fitness = fitness_class(scheme.weights)()
             one.fitness.assign([0.0] * len(scheme.weights))
@@ -99,18 +205,94 @@ def _stand_ins(problem: Problem, scheme: Scheme, count: int) -> list[Candidate]:
     return found
 
 
-def _tried(scheme: Scheme, alias: str, problem: Problem, parents: list[Candidate]) -> object:
+def _step(prompt: Prompt, marks: Sequence[str], consult: str | None = None) -> _Step:
+    """A prompt without its marks, and how many chains and replies they stand for."""
+    held, messages = 0, []
+    for message in prompt.messages:
+        content = message.content
+        for mark in marks:
+            held += content.count(mark)
+            content = content.replace(mark, "")
+        messages.append(replace(message, content=content))
+    return _Step(Prompt(tuple(messages)), held, consult)
+
+
+def _steps(scheme: Scheme, alias: str, problem: Problem, arity: int) -> list[_Step]:
+    """The calls that a variation operator makes for one child; none where it copies a parent."""
     operator = getattr(scheme.toolbox, alias)
+    marks = [_mark(kind, slot) for kind in ("chain", "answer") for slot in range(arity)]
+    steps: list[_Step] = []
     try:
-        return operator(problem, parents)
+        made = operator(problem, _stand_ins(problem, scheme, arity))
+        sent: Completion | None = None
+        while isinstance(made, Generator) and len(steps) < MAX_CALLS + arity:
+            try:
+                asked = made.send(sent)
+            except StopIteration as stop:
+                made = stop.value
+                break
+            consult = asked.purpose if isinstance(asked, Consult) else None
+            prompt = asked.prompt if isinstance(asked, Consult) else asked
+            if not isinstance(prompt, Prompt):
+                break  # the run will say what is wrong with it
+            steps.append(_step(prompt, marks, consult))
+            marks.append(_mark("reply", len(steps)))
+            sent = Completion(marks[-1])
+        if isinstance(made, Generator) and len(steps) == MAX_CALLS + arity:
+            raise OperatorError(
+                f"variation {name_of(operator)!r} asked the model {len(steps)} times for one child without an end"
+            )
     except EvolveError:
         raise
     except Exception as error:
         raise OperatorError(
-            f"variation {name_of(operator)!r}, tried on {len(parents)} empty parent(s) before the run, raised "
+            f"variation {name_of(operator)!r}, tried on {arity} stand-in parent(s) before the run, raised "
             f"{type(error).__name__}: {error}"
         ) from error
+    return [*steps, _step(made, marks)] if isinstance(made, Prompt) else steps
 
 
-async def _tokens(backend: Backend, made: object) -> int:
-    return await backend.count_tokens(made) if isinstance(made, Prompt) else 0
+async def _fitness_steps(scheme: Scheme, problem: Problem) -> list[_Step]:
+    """The calls of a fitness that declares some, about one new candidate; each is answered with a failure."""
+    evaluate = getattr(scheme.toolbox, "evaluate", None)
+    if evaluate is None or scheme.oracle or not _declared_calls(evaluate, "calls"):
+        return []
+    (one,) = _stand_ins(problem, scheme, 1)
+    one.fitness = fitness_class(scheme.weights or (1.0,))()
+    prompts: list[Prompt] = []
+
+    def ask(candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:  # noqa: ARG001
+        prompts.append(prompt)
+        failed: asyncio.Future[Completion | None] = asyncio.get_running_loop().create_future()
+        failed.set_result(None)
+        return failed
+
+    try:
+        await evaluate(problem, [one], ask)
+    except EvolveError:
+        raise
+    except Exception as error:
+        raise OperatorError(
+            f"fitness {name_of(evaluate)!r}, tried on a stand-in whose calls all fail, raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return [_step(prompt, [one.text, one.answer or ""]) for prompt in prompts]
+
+
+def _final_steps(scheme: Scheme, problem: Problem) -> list[_Step]:
+    """The call of a finish that declares one."""
+    finish = scheme.toolbox.finish
+    if not declared("finish", finish, "calls"):
+        return []
+    members = _stand_ins(problem, scheme, scheme.preset.population)
+    try:
+        with rng_scope(0):
+            made = finish(problem, members)
+    except EvolveError:
+        raise
+    except Exception as error:
+        raise OperatorError(
+            f"finish {name_of(finish)!r}, tried on stand-ins before the run, raised {type(error).__name__}: {error}"
+        ) from error
+    marks = [mark for one in members for mark in (one.text, one.answer or "")]
+    return [_step(made.prompt, marks)] if isinstance(made, Final) else []

@@ -16,8 +16,9 @@ from evolve_llm.plan import Choice
 class Credit:
     """The rewards of each operator so far, in order of birth.
 
-    A child's reward is its fitness over the mean of its parents' (over the mean of the population it came
-    into, for a child without parents), on the first objective, maximised.
+    A child's reward is its fitness less the mean of its parents' (less the mean of the population it came
+    into, for a child without parents), on the first objective, turned so that more is better. A failed child
+    is rewarded with 0, no improvement: an operator that only fails must not count as untried.
     """
 
     choices: Sequence[Choice]
@@ -38,7 +39,9 @@ class Credit:
         everyone = [_worth(one) for one in parents if one.fitness.valid]
         level = sum(everyone) / len(everyone) if everyone else 0.0
         for child in offspring:
-            if child.fitness.valid:
+            if child.failed:
+                self.rewards.setdefault(child.alias, []).append(0.0)
+            elif child.fitness.valid:
                 before = [
                     _worth(known[uid]) for uid in child.parents if uid in known and known[uid].fitness.valid
                 ]
@@ -46,14 +49,13 @@ class Credit:
                 self.rewards.setdefault(child.alias, []).append(reward)
         name = name_of(adapt)
         try:
-            given = list(
-                adapt(
-                    [one.probability for one in choices], [self.rewards.get(one.alias, []) for one in choices]
-                )
+            shares = adapt(
+                [one.probability for one in choices], [self.rewards.get(one.alias, []) for one in choices]
             )
+            given = [float(share) for share in shares]
         except Exception as error:
             raise OperatorError(f"adapt {name!r} raised {type(error).__name__}: {error}") from error
-        if len(given) != len(choices) or min(given) < 0 or abs(sum(given) - 1.0) > 1e-6:
+        if len(given) != len(choices) or min(given) < 0 or not abs(sum(given) - 1.0) <= 1e-6:  # NaN too
             raise OperatorError(
                 f"adapt {name!r} must give {len(choices)} probabilities that sum to 1, got {given!r:.200}"
             )

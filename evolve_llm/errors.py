@@ -37,6 +37,15 @@ class BackendError(EvolveError):
     exit_code = 3
 
 
+def first_of(group: BaseExceptionGroup[EvolveError]) -> EvolveError:
+    """The one error of a group to tell the user: the others are consequences of the first."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, EvolveError)
+    return found
+
+
 class RequestError(Exception):
     """One request could not be answered; the run goes on without it.
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.breeding import Caller, Meter
-from evolve_llm.errors import BudgetReached, EvolveError
+from evolve_llm.errors import BudgetReached, EvolveError, first_of
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.population import Generation, Population, Progress
 from evolve_llm.problem import Problem
@@ -104,7 +104,7 @@ class Evolution:
                 )
             await admit
         except* EvolveError as group:
-            raise _first(group) from None
+            raise first_of(group) from None
         finally:
             for task in (admit, drained):
                 task.cancel()
@@ -147,12 +147,3 @@ class Evolution:
         await Population(
             order, problem, self.scheme, self._caller, self.store, self.grading, self._progress
         ).evolve(emit)
-
-
-def _first(group: BaseExceptionGroup[EvolveError]) -> EvolveError:
-    """The one error to tell the user: all of a group's are consequences of the first."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    assert isinstance(found, EvolveError)
-    return found

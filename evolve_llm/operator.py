@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from evolve_llm.candidate import Candidate
-from evolve_llm.errors import OperatorError
+from evolve_llm.errors import EvolveError, OperatorError, UserError
 from evolve_llm.request import Completion, Prompt
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,6 +21,9 @@ Item = TypeVar("Item")
 
 MAX_CALLS = 16
 """Model calls one child may take: a generator operator that asks for more is stopped with an error."""
+
+MACHINE_KEYWORDS = frozenset({"templates", "verdicts", "generation", "spent"})
+"""Keyword parameters of operators that the machine gives, not presets."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "select": {
@@ -31,13 +34,22 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "distinct": True,
         "objectives": 1,
         "arity": None,
+        "structured": False,
+        "requires": None,
     },
-    "vary": {"arity": None},
-    "evaluate": {"weights": (1.0,), "oracle": False, "logprobs": False},
-    "replace": {"positional": False, "needs_fitness": False, "varies_size": False},
-    "finish": {"needs_fitness": False},
-    "stop": {"needs_fitness": False},
-    "adapt": {},
+    "vary": {"arity": None, "needs_classes": False},
+    "evaluate": {
+        "weights": (1.0,),
+        "oracle": False,
+        "logprobs": False,
+        "calls": 0,
+        "again": 0,
+        "parts": None,
+    },
+    "replace": {"positional": False, "needs_fitness": False, "varies_size": False, "requires": None},
+    "finish": {"needs_fitness": False, "calls": 0, "requires": None},
+    "stop": {"needs_fitness": False, "spending": False, "requires": None},
+    "adapt": {"requires": None},
 }
 
 
@@ -90,6 +102,34 @@ def declared(kind: str, function: Callable[..., Any], attribute: str) -> Any:
     return DEFAULTS[kind][attribute]
 
 
+def settled(kind: str, function: Callable[..., Any], attribute: str) -> Any:
+    """As ``declared``; and where the attribute is a function of the operator's parameters, what it gives for them.
+
+    Raises UserError where that function refuses the parameters.
+    """
+    value = declared(kind, function, attribute)
+    if not callable(value):
+        return value
+    try:
+        return value(**own_parameters(function))
+    except EvolveError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"operator {name_of(function)!r} cannot work with these parameters: {error}"
+        ) from error
+
+
+def own_parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters bound to an operator, without those that the machine gives."""
+    bound: dict[str, Any] = {}
+    inner: Any = function
+    while hasattr(inner, "func"):
+        bound = {**inner.keywords, **bound}
+        inner = inner.func
+    return {name: value for name, value in bound.items() if name not in MACHINE_KEYWORDS}
+
+
 def _declare(**attributes: Any) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         for name, value in attributes.items():
@@ -108,6 +148,8 @@ def selection(
     distinct: bool = True,
     objectives: int = 1,
     arity: int | None = None,
+    structured: bool = False,
+    requires: Requires | None = None,
 ) -> Callable[[F], F]:
     """Declare a selection operator ``(individuals, k) -> list`` of k members.
 
@@ -118,6 +160,8 @@ def selection(
     replacement, as DEAP's selectors do; the machine then draws a group's parents one by one from the
     members not yet in it. ``objectives``: the fewest fitness values it can work with (2 for lexicase,
     which has no cases otherwise). ``arity``: the only number of parents it can give, where there is one.
+    ``structured``: a member's place means something (an island, a node of a graph), so the preset needs a
+    replacement that puts child i in place i. ``requires``: see ``Requires``.
     """
     return _declare(
         blind=blind,
@@ -127,60 +171,99 @@ def selection(
         distinct=distinct,
         objectives=objectives,
         arity=arity,
+        structured=structured,
+        requires=requires,
     )
 
 
-def variation(*, arity: int | None) -> Callable[[F], F]:
+def variation(*, arity: int | None, needs_classes: bool = False) -> Callable[[F], F]:
     """Declare a variation operator ``(problem, parents) -> Prompt | Copy | Steps`` of this many parents.
 
     None means the preset's ``parents`` (K); 1 is a mutation; 0 is sampling from scratch. An operator that
     needs several calls is a generator function (see ``Steps``), so it too can be tested without a model.
+    ``needs_classes``: looks at its parents' ``answer_class``, which is otherwise only sure to be known once
+    their whole generation has ended.
     """
-    return _declare(arity=arity)
+    return _declare(arity=arity, needs_classes=needs_classes)
 
 
 Weights = Sequence[float] | Callable[..., Sequence[float]]
+Flag = bool | Callable[..., bool]
+Calls = int | Callable[..., int]
+Requires = Callable[..., None]
+"""``(preset, **parameters)``, the parameters being those the preset sets: raises ValueError (or UserError) saying
+what would fit, where the operator cannot work in that preset. Called before a token is spent."""
 
 
 def evaluation(
-    *, weights: Weights = (1.0,), oracle: bool = False, logprobs: bool = False
+    *,
+    weights: Weights = (1.0,),
+    oracle: Flag = False,
+    logprobs: Flag = False,
+    calls: Calls = 0,
+    again: Calls = 0,
+    parts: str | None = None,
 ) -> Callable[[F], F]:
     """Declare a fitness ``async (problem, candidates, ask) -> list[tuple[float, ...]]``.
 
-    ``weights`` are +1 (maximise) or -1 (minimise), one per value; or a function of the operator's own
-    parameters that gives them. An ``oracle`` sees the verdicts against the reference, as the keyword
-    ``verdicts``; nothing else ever does (invariant I3). ``logprobs``: chains are generated with the
-    log-probabilities of their tokens, which a backend must then have.
+    ``weights`` are +1 (maximise) or -1 (minimise), one per value. An ``oracle`` sees the verdicts against
+    the reference, as the keyword ``verdicts``; nothing else ever does (invariant I3). ``logprobs``: chains
+    are generated with the log-probabilities of their tokens, which a backend must then have. ``calls`` is
+    how often it asks the model about a new candidate, ``again`` about one that survived into another
+    generation: costs are estimated from them. Each of these may also be a function of the operator's own
+    parameters (``settled``).
+
+    ``parts`` names the parameter, if any, that is a list of other fitnesses: each entry a name or a table of
+    the operator and its parameters, as in a preset; the operator is given them as functions, bound.
 
     Where parents can survive, they are handed in again with the offspring, so that a noisy fitness may
     ask about them once more before they are trusted.
     """
     fixed = weights if callable(weights) else tuple(weights)
-    return _declare(weights=fixed, oracle=oracle, logprobs=logprobs)
+    return _declare(weights=fixed, oracle=oracle, logprobs=logprobs, calls=calls, again=again, parts=parts)
 
 
 def replacement(
-    *, positional: bool = False, needs_fitness: bool = False, varies_size: bool = False
+    *,
+    positional: bool = False,
+    needs_fitness: bool = False,
+    varies_size: bool = False,
+    requires: Requires | None = None,
 ) -> Callable[[F], F]:
     """Declare a replacement ``(parents, offspring, n) -> list`` of n members.
 
     ``positional``: member i is always offspring i, so the next generation can be planned ahead.
     ``varies_size``: may give any number of members (an archive, or a population that accumulates).
     """
-    return _declare(positional=positional, needs_fitness=needs_fitness, varies_size=varies_size)
+    return _declare(
+        positional=positional, needs_fitness=needs_fitness, varies_size=varies_size, requires=requires
+    )
 
 
-def finishing(*, needs_fitness: bool = False) -> Callable[[F], F]:
-    """Declare a finish ``(problem, population) -> Candidate | Final``: who gives the answer."""
-    return _declare(needs_fitness=needs_fitness)
+def finishing(
+    *, needs_fitness: bool = False, calls: int = 0, requires: Requires | None = None
+) -> Callable[[F], F]:
+    """Declare a finish ``(problem, population) -> Candidate | Final``: who gives the answer.
+
+    ``calls``: 1 where it gives a Final, which costs one call.
+    """
+    return _declare(needs_fitness=needs_fitness, calls=calls, requires=requires)
 
 
-def stopping(*, needs_fitness: bool = False) -> Callable[[F], F]:
+def adaptation(*, requires: Requires | None = None) -> Callable[[F], F]:
+    """Declare an adaptation ``(probabilities, rewards) -> probabilities`` of a mixture; see ``credit``."""
+    return _declare(requires=requires)
+
+
+def stopping(
+    *, needs_fitness: bool = False, spending: bool = False, requires: Requires | None = None
+) -> Callable[[F], F]:
     """Declare a stopping rule ``(problem, generations) -> bool``, a pure function of one problem's history.
 
-    ``generations`` are its finished populations, oldest first.
+    ``generations`` are its finished populations, oldest first. ``spending``: is also given the tokens that
+    all calls for the problem have cost so far, as the keyword ``spent``.
     """
-    return _declare(needs_fitness=needs_fitness)
+    return _declare(needs_fitness=needs_fitness, spending=spending, requires=requires)
 
 
 def select_groups(
@@ -188,7 +271,7 @@ def select_groups(
 ) -> list[tuple[Item, ...]]:
     """Parents for each child: one group of ``sizes[i]`` *different* members per child (invariant I7).
 
-    Must run inside ``seeding.rng_scope``. Raises OperatorError where the operator gives strangers,
+    Must run inside ``seeding.rng_scope``. Raises OperatorError where the operator raises, gives strangers,
     repeats or the wrong number, or where it needs a fitness that was not assigned.
     """
     name = name_of(select)
@@ -203,12 +286,18 @@ def select_groups(
                 )
     if declared("select", select, "by_generation"):
         select = functools.partial(select, generation=generation)
-    if declared("select", select, "whole_generation"):
-        groups = select(list(individuals), list(sizes))
-    elif declared("select", select, "distinct") and not _from_deap(select):
-        groups = [select(list(individuals), k) if k else [] for k in sizes]
-    else:
-        groups = [_one_by_one(select, individuals, k) for k in sizes]
+    try:
+        if declared("select", select, "whole_generation"):
+            groups = select(list(individuals), list(sizes))
+        elif declared("select", select, "distinct") and not _from_deap(select):
+            groups = [select(list(individuals), k) if k else [] for k in sizes]
+        else:
+            groups = [_one_by_one(select, individuals, k) for k in sizes]
+    except OperatorError:
+        raise
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError) else f"raised {type(error).__name__}: "
+        raise OperatorError(f"selection {name!r}: {kind}{error}") from error
     return _checked(name, groups, individuals, sizes)
 
 

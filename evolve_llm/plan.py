@@ -9,7 +9,6 @@ from typing import Any
 
 from deap import base
 
-from evolve_llm.errors import OperatorError
 from evolve_llm.operator import select_groups
 from evolve_llm.seeding import derive, rng_scope
 
@@ -60,21 +59,12 @@ def plan_generation(
     parents are drawn at once. Fewer members than an operator's arity: all of them are parents; no members
     at all: the child is sampled from scratch.
 
-    Raises OperatorError where selection breaks its contract.
+    Raises OperatorError where selection raises or breaks its contract.
     """
     with rng_scope(derive(seed, problem, generation, 0, "plan")):
         picked = [_draw(choices) for _ in range(n)]
         sizes = [min(choice.arity, len(members)) for choice in picked]
-        try:
-            groups = (
-                select_groups(toolbox.select, members, sizes, generation=generation) if members else [()] * n
-            )
-        except OperatorError:
-            raise
-        except Exception as error:
-            raise OperatorError(
-                f"the preset's [select] operator raised {type(error).__name__}: {error}"
-            ) from error
+        groups = select_groups(toolbox.select, members, sizes, generation=generation) if members else [()] * n
     plans = []
     for slot, (choice, group) in enumerate(zip(picked, groups, strict=True)):
         parents = tuple(one if isinstance(one, str) else one.uid for one in group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from evolve_llm import registry
 from evolve_llm.breeding import Caller, Nursery
 from evolve_llm.candidate import Candidate, fitness_class
 from evolve_llm.credit import Credit
-from evolve_llm.errors import EvolveError, OperatorError
+from evolve_llm.errors import EvolveError, OperatorError, first_of
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.operator import Final, name_of
+from evolve_llm.operator import Final, declared, name_of
 from evolve_llm.plan import Choice, Plan, plan_generation, plan_initial
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion, Prompt
@@ -76,6 +76,7 @@ class Population:
         self.choices: tuple[Choice, ...] = scheme.choices
         self._credit = Credit(scheme.choices)
         self._asked: dict[str, int] = {}  # calls about each candidate so far
+        self._calls: set[asyncio.Task[Completion | None]] = set()
         self._outstanding = 0
 
     async def evolve(self, emit: Callable[[Generation], Awaitable[None]]) -> None:
@@ -83,7 +84,7 @@ class Population:
         members: tuple[Candidate, ...] = ()
         history: list[tuple[Candidate, ...]] = []
         last = self.scheme.preset.generations - 1
-        async with asyncio.TaskGroup() as group:
+        async with self._calls_ended(), asyncio.TaskGroup() as group:
             ahead = self._breed_ahead(group) if self.scheme.plans_ahead else None
             for index in range(last + 1):
                 row = ahead[index] if ahead is not None else self._breed(group, index, members)
@@ -97,6 +98,18 @@ class Population:
                 members = generation.members
                 if generation.last:
                     return
+
+    @contextlib.asynccontextmanager
+    async def _calls_ended(self) -> AsyncGenerator[None, None]:
+        """Calls that nobody awaits any more (an operator failed, the run was cancelled) do not outlive this."""
+        try:
+            yield
+        finally:
+            consultations = [task for _, task in self.nursery.consulted.values()]
+            calls: list[asyncio.Future[Any]] = [*self._calls, *consultations]
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
 
     async def _close_generation(
         self,
@@ -120,7 +133,7 @@ class Population:
         answer = None
         if ended:
             answer = await self._finish(index, members)
-            if answer is not None and answer.uid not in self.nursery.born:
+            if answer is not None and answer.generation == index and answer not in offspring:
                 born = [*offspring, answer]
         graded = [*members, answer] if answer is not None and answer not in members else members
         verdicts = await self._verdicts(graded)
@@ -161,14 +174,17 @@ class Population:
         self, group: asyncio.TaskGroup, index: int, members: Sequence[Candidate]
     ) -> list[asyncio.Task[Candidate]]:
         """Tasks for the children of a population that has ended."""
+        # Blind selection sees every place, as when it plans ahead: a child drops its failed parents.
         live = [one for one in members if not one.failed]
-        pool: Sequence[Any] = [one.uid for one in live] if self.scheme.blind else live
+        pool: Sequence[Any] = [one.uid for one in members] if self.scheme.blind else live
         return [group.create_task(self._child(plan)) for plan in self._plans(index, pool)]
 
     async def _child(self, plan: Plan, awaited: Sequence[asyncio.Task[Candidate]] = ()) -> Candidate:
         for task in awaited:
             await task
         child = await self.nursery.breed(plan, [self.nursery.born[uid] for uid in plan.parents])
+        if self.scheme.needs_classes:  # by its children, which may start before its generation has ended
+            await self._classify([child])
         self.progress.born += 1
         return child
 
@@ -176,6 +192,7 @@ class Population:
 
     async def _classify(self, offspring: Sequence[Candidate]) -> None:
         """Give candidates the class of their answer."""
+        offspring = [one for one in offspring if one.answer is not None and one.answer_class is None]
         answers = list({one.answer for one in offspring if one.answer is not None})
         forms = await asyncio.gather(*(self.grading.canonical(self.problem, one) for one in answers))
         classes = dict(zip(answers, forms, strict=True))
@@ -232,9 +249,18 @@ class Population:
             if not isinstance(outcome, Completion):
                 return None
             candidate.evaluation_tokens += outcome.prompt_tokens + outcome.completion_tokens
+            nursery.spent += outcome.prompt_tokens + outcome.completion_tokens
             return outcome
 
-        return asyncio.create_task(answer())
+        call_made = asyncio.create_task(answer())
+        self._calls.add(call_made)
+        call_made.add_done_callback(self._ended)
+        return call_made
+
+    def _ended(self, call: asyncio.Task[Completion | None]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # a fitness may have left before: what ended the run is told elsewhere
 
     # ---------------------------------------------------------------- replacing, stopping, finishing
 
@@ -260,8 +286,9 @@ class Population:
     def _stops(self, history: Sequence[tuple[Candidate, ...]]) -> bool:
         for alias in self.scheme.stops:
             rule = getattr(self.scheme.toolbox, alias)
+            spent = {"spent": self.nursery.spent} if declared("stop", rule, "spending") else {}
             with _blamed("stopping rule", name_of(rule)):
-                if rule(self.nursery.problem, list(history)):
+                if rule(self.nursery.problem, list(history), **spent):
                     return True
         return False
 
@@ -293,4 +320,6 @@ def _blamed(kind: str, name: str) -> Iterator[None]:
     except EvolveError:
         raise
     except Exception as error:
+        if isinstance(error, ExceptionGroup) and (ours := error.subgroup(EvolveError)) is not None:
+            raise first_of(ours) from error  # a fitness that asks from a TaskGroup
         raise OperatorError(f"{kind} {name!r} raised {type(error).__name__}: {error}") from error

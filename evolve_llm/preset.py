@@ -37,11 +37,8 @@ class OperatorSpec(BaseModel):
         return dict(self.model_extra or {})
 
     def plain(self) -> dict[str, Any]:
-        """As plain data; an operator given as an object is written ``module:qualname``."""
-        data = self.model_dump()
-        if not isinstance(self.operator, str):
-            data["operator"] = reference_of(self.operator)
-        return data
+        """As plain data; an operator given as an object is written ``module:qualname``, also in a parameter."""
+        return {key: _plain(value) for key, value in self.model_dump().items()}
 
 
 class VariationSpec(OperatorSpec):
@@ -146,7 +143,8 @@ class Preset(BaseModel):
         data["vary"] = [one.plain() for one in self.vary]
         if self.stop:
             data["stop"] = [one.plain() for one in self.stop]
-        return _without_none(data)
+        found: dict[str, Any] = _without_none(data)
+        return found
 
     def to_toml(self) -> str:
         """The preset as a TOML document that ``from_toml`` reads back equal."""
@@ -278,6 +276,14 @@ def _explain(error: ValidationError, schema: type[BaseModel]) -> str:
             message = f"{message}, got {one['input']!r}"
         lines.append(f"{where}: {message}" if where else message)
     return "; ".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return reference_of(value) if callable(value) else value
 
 
 def _without_none(value: Any) -> Any:

@@ -249,10 +249,13 @@ def _run_blocking(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def flatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings as dotted keys: ``{"sampling": {"max_tokens": 8}}`` is ``{"sampling.max_tokens": 8}``."""
+    """Nested settings as dotted keys: ``{"sampling": {"max_tokens": 8}}`` is ``{"sampling.max_tokens": 8}``.
+
+    A mapping that names an operator stays whole: it replaces the one before, parameters and all.
+    """
     found: dict[str, Any] = {}
     for key, value in overrides.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "operator" not in value:
             found |= {f"{key}.{inner}": one for inner, one in flatten(value).items()}
         else:
             found[key] = value

@@ -8,26 +8,27 @@ operator of the same signature, before the run starts.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deap import base
+from pydantic import ValidationError
 
 from evolve_llm import registry
 from evolve_llm.errors import OperatorError, UserError
-from evolve_llm.operator import declared
+from evolve_llm.operator import MACHINE_KEYWORDS, declared, own_parameters, settled
 from evolve_llm.plan import Choice, plan_generation
 from evolve_llm.preset import OperatorSpec, Preset, reference_of
 from evolve_llm.templates import Templates
 
 KINDS = ("select", "vary", "evaluate", "replace", "finish", "stop", "adapt")
-_OWN_KEYWORDS = {"templates", "verdicts", "generation"}  # given by the machine, not by presets
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,13 @@ class Scheme:
         evaluate = getattr(self.toolbox, "evaluate", None)
         if evaluate is None:
             return None
-        weights = declared("evaluate", evaluate, "weights")
-        if callable(weights):
-            weights = weights(
-                **{k: v for k, v in getattr(evaluate, "keywords", {}).items() if k not in _OWN_KEYWORDS}
-            )
-        return tuple(weights)
+        return tuple(settled("evaluate", evaluate, "weights"))
 
     @property
     def logprobs(self) -> bool:
         """Whether the fitness needs the log-probabilities of the chains' tokens."""
         evaluate = getattr(self.toolbox, "evaluate", None)
-        return evaluate is not None and bool(declared("evaluate", evaluate, "logprobs"))
+        return evaluate is not None and bool(settled("evaluate", evaluate, "logprobs"))
 
     def operators(self) -> dict[str, str]:
         """Which function stands behind each alias, as ``module:qualname``, and the parameters bound to it."""
@@ -102,7 +98,13 @@ class Scheme:
     def oracle(self) -> bool:
         """Whether the fitness reads the verdicts."""
         evaluate = getattr(self.toolbox, "evaluate", None)
-        return evaluate is not None and bool(declared("evaluate", evaluate, "oracle"))
+        return evaluate is not None and bool(settled("evaluate", evaluate, "oracle"))
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether a variation operator looks at its parents' answer classes."""
+        used = (getattr(self.toolbox, choice.alias) for choice in self.choices)
+        return any(declared("vary", operator, "needs_classes") for operator in used)
 
 
 def _described(function: Callable[..., Any]) -> str:
@@ -111,14 +113,16 @@ def _described(function: Callable[..., Any]) -> str:
     inner: Any = function
     while hasattr(inner, "func"):
         bound += [_shown(value) for value in inner.args]
-        bound += [f"{k}={_shown(v)}" for k, v in sorted(inner.keywords.items()) if k not in _OWN_KEYWORDS]
+        bound += [f"{k}={_shown(v)}" for k, v in sorted(inner.keywords.items()) if k not in MACHINE_KEYWORDS]
         inner = inner.func
     return reference_of(function) + (f"({', '.join(bound)})" if bound else "")
 
 
 def _shown(value: Any) -> str:
     if callable(value):
-        return reference_of(value)
+        return _described(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
     try:
         return json.dumps(value, sort_keys=True)
     except (TypeError, ValueError):
@@ -162,17 +166,23 @@ def check(scheme: Scheme) -> None:
                     f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness and the preset "
                     "has no [evaluate]; add one, for example --set evaluate=agreement"
                 )
-    fewest = declared("select", toolbox.select, "objectives")
-    if preset.generations > 1 and scheme.weights is not None and len(scheme.weights) < fewest:
+    fewest, weights = declared("select", toolbox.select, "objectives"), scheme.weights
+    if preset.generations > 1 and weights is not None and len(weights) < fewest:
         raise UserError(
             f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} needs a fitness of at least {fewest} "
-            f"values, [evaluate] {reference_of(toolbox.evaluate)} gives {len(scheme.weights)}; use several objectives "
+            f"values, [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use several objectives "
             'or cases, for example evaluate = { operator = "self_verify", votes = 4, cases = true }'
         )
     if declared("replace", toolbox.replace, "positional") and scheme.children != preset.population:
         raise UserError(
             f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} takes each child to its own slot, so "
             f"offspring ({scheme.children}) must equal population ({preset.population})"
+        )
+    structured = declared("select", toolbox.select, "structured")
+    if structured and not scheme.positional and preset.generations > 1:
+        raise UserError(
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives places a meaning and [replace] "
+            f'{reference_of(toolbox.replace)} does not keep them; use replace = "generational"'
         )
     only = declared("select", toolbox.select, "arity")
     if only is not None and preset.generations > 1:
@@ -186,7 +196,26 @@ def check(scheme: Scheme) -> None:
         raise UserError(
             f"preset {preset.name!r}: [init] must sample from scratch, {reference_of(toolbox.init)} needs parents"
         )
+    _require(scheme)
     _rehearse(scheme)
+
+
+def _require(scheme: Scheme) -> None:
+    """Ask operators that have conditions of their own whether they can work in this preset."""
+    preset = scheme.preset
+    for alias in ("select", "replace", "finish", "adapt", *scheme.stops):
+        function = getattr(scheme.toolbox, alias, None)
+        requires = function and declared(alias.partition("_")[0], function, "requires")
+        if (
+            function is None
+            or requires is None
+            or (alias in ("select", "replace") and preset.generations == 1)
+        ):
+            continue
+        try:
+            requires(preset, **own_parameters(function))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"preset {preset.name!r}: [{alias}] {reference_of(function)}: {error}") from error
 
 
 def _rehearse(scheme: Scheme) -> None:
@@ -207,7 +236,7 @@ def _rehearse(scheme: Scheme) -> None:
                 problem="rehearsal",
             )
         except OperatorError as error:
-            raise UserError(f"preset {preset.name!r}: {error}") from error
+            raise UserError(f"preset {preset.name!r}: [select] {error}") from error
 
 
 def resolve(kind: str, reference: str | Callable[..., Any]) -> Callable[..., Any]:
@@ -254,13 +283,18 @@ class _Binder:
         self.used: list[Templates] = []
 
     def bind(self, alias: str, kind: str, spec: OperatorSpec, where: str) -> None:
+        function, given = self._bound(kind, spec, where)
+        self.toolbox.register(alias, function, **given)
+
+    def _bound(self, kind: str, spec: OperatorSpec, where: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The operator and the parameters to bind to it."""
         function = resolve(kind, spec.operator)
         try:
             parameters = inspect.signature(function).parameters
         except (TypeError, ValueError) as error:
             raise UserError(f"{where} {reference_of(function)} cannot be an operator: {error}") from error
         given = spec.parameters
-        settable = set(list(parameters)[_POSITIONAL[kind] :]) - _OWN_KEYWORDS
+        settable = set(list(parameters)[_POSITIONAL[kind] :]) - MACHINE_KEYWORDS
         takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
         for name in given:
             if name not in settable and not takes_any:
@@ -280,7 +314,23 @@ class _Binder:
         if "templates" in parameters:
             given["templates"] = self.templates.over(parameters["templates"].default)
             self.used.append(given["templates"])
-        self.toolbox.register(alias, function, **given)
+        parts = declared(kind, function, "parts") if kind == "evaluate" else None
+        if parts in given and isinstance(given[parts], list | tuple):
+            given[parts] = [
+                self._part(kind, one, f"{where} {parts} {index}") for index, one in enumerate(given[parts])
+            ]
+        return function, given
+
+    def _part(self, kind: str, part: Any, where: str) -> Callable[..., Any]:
+        """An operator within another's parameters, itself with its parameters bound."""
+        try:
+            spec = OperatorSpec.model_validate(part if isinstance(part, Mapping) else {"operator": part})
+        except ValidationError as error:
+            raise UserError(
+                f'{where} must be an operator, by its name or as {{ operator = "…", … }}, got {part!r}'
+            ) from error
+        function, given = self._bound(kind, spec, where)
+        return functools.partial(function, **given) if given else function
 
 
 def _choices(preset: Preset, binder: _Binder) -> tuple[Choice, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evolve_llm.candidate import Candidate
-from evolve_llm.operator import Copy, variation
+from evolve_llm.operator import Copy, Steps, variation
 from evolve_llm.problem import Problem
 from evolve_llm.request import Prompt
 from evolve_llm.templates import Templates
 from operators.prompts import PROMPTS
 
 REFINE = Templates(builtin=PROMPTS, names=("refine",))
+CRITIQUE = Templates(builtin=PROMPTS, names=("critique", "critique_refine"))
 SAMPLE = Templates(builtin=PROMPTS, names=("sample",))
 
 
@@ -22,6 +23,19 @@ def refine(problem: Problem, parents: Sequence[Candidate], *, templates: Templat
     Source: Self-Refine, arXiv 2303.17651, without its separate feedback call.
     """
     return templates.render(problem, "refine", candidates=[parent.text for parent in parents])
+
+
+@variation(arity=1)
+def critique_refine(
+    problem: Problem, parents: Sequence[Candidate], *, templates: Templates = CRITIQUE
+) -> Steps:
+    """Ask the model what is wrong with one parent, then to rewrite it with that critique: two calls a child.
+
+    Where the critique fails, so does the child. Source: Self-Refine, arXiv 2303.17651, one round of it.
+    """
+    parent = parents[0].text
+    critique = yield templates.render(problem, "critique", candidates=[parent])
+    return templates.render(problem, "critique_refine", candidates=[parent, critique.text])
 
 
 @variation(arity=0)

@@ -35,6 +35,7 @@ from pydantic import Field, model_validator
 
 from evolve_llm.backends import weights
 from evolve_llm.backends.messages import chat_messages
+from evolve_llm.backends.openai_wire import read_logprobs
 from evolve_llm.backends.options import Options, read_options
 from evolve_llm.errors import BackendError, RequestError, UserError
 from evolve_llm.request import Completion, FinishReason, ModelInfo, Prompt, Request
@@ -43,6 +44,9 @@ CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"
 
 _RANDOM_SEED = 0xFFFFFFFF
 """llama.cpp takes this seed as "draw one yourself"."""
+
+_ALTERNATIVES = 10
+"""Alternatives of each token asked for where log-probabilities are wanted."""
 
 _SIGACTION_BYTES = 512
 """More than ``struct sigaction`` has anywhere (152 on 64-bit Linux, 16 on macOS)."""
@@ -220,6 +224,8 @@ def chat_body(request: Request) -> dict[str, object]:
     }
     if sampling.stop:
         body["stop"] = list(sampling.stop)
+    if request.logprobs:
+        body |= {"logprobs": True, "top_logprobs": _ALTERNATIVES}
     return body
 
 
@@ -234,6 +240,7 @@ def read_chunks(chunks: list[Any]) -> Completion:
     reasoning: list[str] = []
     finish: str | None = None
     usage: Mapping[str, Any] = {}
+    tokens: list[Any] = []
     for chunk in chunks:
         if "error" in chunk:
             raise _refusal(chunk["error"])
@@ -242,6 +249,7 @@ def read_chunks(chunks: list[Any]) -> Completion:
             text.append(delta.get("content") or "")
             reasoning.append(delta.get("reasoning_content") or "")
             finish = choice.get("finish_reason") or finish
+            tokens += (choice.get("logprobs") or {}).get("content") or ()
         usage = chunk.get("usage") or usage
     if finish is None:
         raise RequestError(
@@ -249,6 +257,7 @@ def read_chunks(chunks: list[Any]) -> Completion:
         )
     details = usage.get("prompt_tokens_details") or {}
     reason: FinishReason = "length" if finish == "length" else "stop"
+    logprobs, first_token = read_logprobs({"content": tokens})
     return Completion(
         text="".join(text),
         finish_reason=reason,
@@ -256,6 +265,8 @@ def read_chunks(chunks: list[Any]) -> Completion:
         completion_tokens=int(usage.get("completion_tokens", 0)),
         cached_tokens=int(details.get("cached_tokens", 0)),
         reasoning="".join(reasoning),
+        logprobs=logprobs,
+        first_token=first_token,
     )
 
 

@@ -57,6 +57,9 @@ class OpenAIOptions(Options):
     max_tokens_field: str | None = Field(
         default=None, pattern="^max_(completion_)?tokens$", description="none: by what the server understands"
     )
+    top_logprobs: int = Field(
+        default=10, ge=0, le=20, description="alternatives of each token, where log-probabilities are wanted"
+    )
     check_model: bool = Field(default=True, description="refuse a model that the server does not list")
     context_length: int | None = Field(default=None, ge=1, description="window; none: as the server says")
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request")
@@ -141,7 +144,9 @@ class OpenAI:
         field = self.options.max_tokens_field
         if field is None:
             field = "max_completion_tokens" if self._host() == OPENAI_HOST else "max_tokens"
-        self._wire = Wire(model, field, self.options.send_seed, None, self.options.extra_body)
+        self._wire = Wire(
+            model, field, self.options.send_seed, self.options.top_logprobs, None, self.options.extra_body
+        )
         self._jitter = Random()  # its own generator: the global one belongs to the operators
         self._library: Any = None
         self._client: Any = None
@@ -177,11 +182,14 @@ class OpenAI:
         """Answer one request within the deadline.
 
         Raises RequestError when it is refused, or when its attempts are used up and the server is well;
-        BackendError when key or model are refused or the server is gone.
+        BackendError when key or model are refused or the server is gone; UserError where it asks for
+        log-probabilities and the server has none.
         """
         if self._client is None:
             raise BackendError("the openai backend is not started (or already closed)")
         answer: Completion = await self._patiently(lambda: self._attempt(request), self.options)
+        if request.logprobs and answer.completion_tokens and not answer.logprobs:
+            raise self._without_logprobs("it answered without them")
         return answer
 
     async def count_tokens(self, prompt: Prompt) -> int:
@@ -235,10 +243,21 @@ class OpenAI:
     async def _attempt(self, request: Request) -> Completion:
         standard, extra = openai_wire.chat_arguments(self._wire, request)
         call = self._client.chat.completions.with_raw_response.create(**standard, extra_body=extra or None)
-        answer = openai_wire.read_body(await self._answered(call, self.options.attempt_timeout))
+        try:
+            answer = openai_wire.read_body(await self._answered(call, self.options.attempt_timeout))
+        except AttemptError as error:
+            if request.logprobs and openai_wire.lacks_logprobs(error.failure):
+                raise self._without_logprobs(error.failure.detail) from None
+            raise
         if isinstance(answer, Failure):
             raise AttemptError(answer)
         return answer
+
+    def _without_logprobs(self, why: str) -> UserError:
+        return UserError(
+            f"the preset's fitness needs log-probabilities, and the server {self._where()} gives none for "
+            f"{self._wire.model!r} ({why}); use a server that does (vLLM, llama.cpp), or another fitness"
+        )
 
     async def _list_models(self) -> object:
         try:

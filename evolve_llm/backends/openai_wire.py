@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _FILTERED = re.compile(r"content[ _]?(filter|policy|management)|moderation|flagged", re.IGNORECASE)
+_LOGPROBS = re.compile(r"log[ _-]?prob", re.IGNORECASE)
 _MODEL = re.compile(r"model", re.IGNORECASE)
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached", "credit_balance_too_low"}
 
@@ -57,6 +59,7 @@ class Wire:
     model: str
     max_tokens_field: str = "max_tokens"
     send_seed: bool = True
+    top_logprobs: int = 10
     neutral: Mapping[str, object] | None = None
     extra: Mapping[str, object] | None = None
 
@@ -76,6 +79,10 @@ def chat_arguments(wire: Wire, request: Request) -> tuple[dict[str, Any], dict[s
         standard["seed"] = request.seed % SEED_LIMIT
     if sampling.stop:
         standard["stop"] = list(sampling.stop)
+    if request.logprobs:
+        standard["logprobs"] = True
+        if wire.top_logprobs:
+            standard["top_logprobs"] = wire.top_logprobs
     extra: dict[str, Any] = dict(wire.neutral or {})
     if sampling.top_k is not None:
         extra["top_k"] = sampling.top_k
@@ -131,6 +138,7 @@ def _read_choice(choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Complet
         return Failure("retry", "empty_response", f"the answer is empty (finish_reason {finish})")
     details = usage.get("prompt_tokens_details") or {}
     reason: FinishReason = "length" if finish == "length" else "stop"
+    logprobs, first_token = read_logprobs(choice.get("logprobs"))
     return Completion(
         text=text,
         finish_reason=reason,
@@ -138,7 +146,35 @@ def _read_choice(choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Complet
         completion_tokens=int(usage.get("completion_tokens") or 0),
         cached_tokens=int(details.get("cached_tokens") or 0),
         reasoning=reasoning,
+        logprobs=logprobs,
+        first_token=first_token,
     )
+
+
+def read_logprobs(given: Any) -> tuple[tuple[float, ...], tuple[tuple[str, float], ...]]:
+    """The log-probability of each token, and the likeliest first tokens with theirs, most likely first.
+
+    Both empty where there are none, also in a form that is not the chat protocol's. Raises ValueError or
+    TypeError for values that are no numbers.
+    """
+    entries = given.get("content") if isinstance(given, Mapping) else None
+    if not isinstance(entries, list) or not entries:
+        return (), ()
+    likeliest = [(str(one["token"]), _number(one["logprob"])) for one in entries[0].get("top_logprobs") or ()]
+    likeliest.sort(key=lambda entry: -entry[1])
+    return tuple(_number(entry["logprob"]) for entry in entries), tuple(likeliest)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a log-probability is {number}")
+    return number
+
+
+def lacks_logprobs(failure: Failure) -> bool:
+    """Whether a request was refused because it asked for log-probabilities."""
+    return failure.remedy == "give up" and bool(_LOGPROBS.search(failure.detail))
 
 
 def _content(content: Any) -> str:

@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS models (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS responses (
     key BLOB PRIMARY KEY, text TEXT NOT NULL, finish_reason TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, reasoning TEXT NOT NULL
+    completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, reasoning TEXT NOT NULL,
+    logprobs TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS failures (
     key BLOB PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL
@@ -43,8 +44,10 @@ CREATE TABLE IF NOT EXISTS lengths (key BLOB PRIMARY KEY, tokens INTEGER NOT NUL
 
 
 def request_key(identity: str, request: Request) -> bytes:
-    """Digest of everything that decides an answer: model, messages, sampling, seed. Not the id."""
-    return _digest([identity, _messages(request.prompt), asdict(request.sampling), request.seed])
+    """Digest of everything that decides an answer: model, messages, sampling, seed, and whether it comes with
+    log-probabilities. Not the id."""
+    asked = [identity, _messages(request.prompt), asdict(request.sampling), request.seed]
+    return _digest([*asked, "logprobs"] if request.logprobs else asked)
 
 
 def prompt_key(identity: str, prompt: Prompt) -> bytes:
@@ -117,13 +120,14 @@ class ResponseFile:
         """The completion stored for a key."""
         with self._trouble():
             row = self._db.execute(
-                "SELECT text, finish_reason, prompt_tokens, completion_tokens, cached_tokens, reasoning "
-                "FROM responses WHERE key = ?",
+                "SELECT text, finish_reason, prompt_tokens, completion_tokens, cached_tokens, reasoning, "
+                "logprobs FROM responses WHERE key = ?",
                 (key,),
             ).fetchone()
         if row is None:
             return None
-        text, finish, prompt_tokens, completion_tokens, cached_tokens, reasoning = row
+        text, finish, prompt_tokens, completion_tokens, cached_tokens, reasoning, logprobs = row
+        tokens, first = json.loads(logprobs)
         return Completion(
             _thawed(text),
             cast(FinishReason, finish),
@@ -131,6 +135,8 @@ class ResponseFile:
             completion_tokens,
             cached_tokens,
             _thawed(reasoning),
+            tuple(tokens),
+            tuple((token, value) for token, value in first),
         )
 
     def put(self, key: bytes, completion: Completion) -> Completion:
@@ -143,9 +149,10 @@ class ResponseFile:
             completion.completion_tokens,
             completion.cached_tokens,
             _frozen(completion.reasoning),
+            json.dumps([completion.logprobs, completion.first_token]),
         )
         with self._trouble(), self._transaction():
-            stored = self._db.execute("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            stored = self._db.execute("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             fresh = stored.rowcount == 1
             self._db.execute("DELETE FROM failures WHERE key = ?", (key,))
         return completion if fresh else self.get(key) or completion

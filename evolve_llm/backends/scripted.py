@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -49,7 +50,8 @@ class Scripted:
     ``respond`` returns (or, as a coroutine, gives) a text, a Completion, a Flaky, or an exception, which
     is raised; it may raise as well. A text gets its token counts from ``count`` (4 characters a token) and
     is cut at ``max_tokens`` or at the window's end with finish_reason ``length``; a Completion is handed
-    on as it is. ``delay`` is in seconds, fixed or by request; at 0 nothing is awaited at all.
+    on as it is, but for log-probabilities that it lacks and the request asks for (see ``with_logprobs``).
+    ``delay`` is in seconds, fixed or by request; at 0 nothing is awaited at all.
     ``die_after`` is the number of calls after which every further one raises BackendError.
 
     As an oracle: ``call_count``, ``retries`` (transient failures overcome), ``in_flight`` and
@@ -122,9 +124,9 @@ class Scripted:
             answer = answer.answer
         if isinstance(answer, BaseException):
             raise answer
-        if isinstance(answer, Completion):
-            return answer
-        return completion(request, answer, self._context_length)
+        if not isinstance(answer, Completion):
+            answer = completion(request, answer, self._context_length)
+        return with_logprobs(request, answer) if request.logprobs and not answer.logprobs else answer
 
 
 def count(text: str) -> int:
@@ -152,6 +154,29 @@ def completion(request: Request, text: str, context_length: int | None = None) -
     if count(text) > room:
         text, finish = text[: 4 * room], "length"
     return Completion(text, finish, used, count(text))
+
+
+def with_logprobs(request: Request, answer: Completion) -> Completion:
+    """The completion with pseudo log-probabilities, a function of the request and the text alone.
+
+    Each token has ``-x`` with x exponential of mean 1/2. Of the first token's alternatives, the text's own
+    first word has that probability, ``True`` and ``False`` a random split of half of the rest.
+    """
+    if not answer.completion_tokens:
+        return answer
+    rng = stand_in.random_for(request, answer.completion_tokens)
+    logprobs = tuple(round(-rng.expovariate(2.0) - 1e-4, 4) for _ in range(answer.completion_tokens))
+    own, share = math.exp(logprobs[0]), rng.uniform(0.01, 0.99)
+    rest = (1.0 - own) / 2
+    first = {"True": rest * share, "False": rest * (1 - share)}
+    word = next(iter(answer.text.split()), "")
+    first[word] = own + first.get(word, 0.0)
+    likeliest = sorted(first.items(), key=lambda entry: -entry[1])
+    return replace(
+        answer,
+        logprobs=logprobs,
+        first_token=tuple((token, round(math.log(chance), 4)) for token, chance in likeliest),
+    )
 
 
 class ScriptedOptions(Options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from evolve_llm.compare import Comparison, Contrast, Row
+    from evolve_llm.compare import Comparison, Contrast, Difference, Row
     from evolve_llm.run import Run
+
+_NARROW = 120  # columns below which everything is abbreviated and the tokens are left out
+_MOMENTS = {"generation": "generation", "end": "the end", "equal tokens": "equal tokens"}
+_SHORT = {"generation": "gen", "end": "end", "equal tokens": "= tokens"}
+
+_Column = tuple[str, str, Callable[["Row", "Difference"], str]]
 
 ORACLE = "ORACLE: the fitness of {} reads the references. That is an upper bound, not a result."
 
@@ -100,7 +106,6 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
     )
     if comparison.oracle:
         out.print(styled(ORACLE.format(baseline), "bold yellow"))
-    several = len(comparison.contrasts) > 1
     for contrast in comparison.contrasts:
         label = one_line(contrast.label)
         out.print(styled(f"\n{label} against {baseline}", "bold"))
@@ -109,60 +114,70 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         if contrast.changed:
             out.print(styled("what differs: " + "; ".join(one_line(one, 120) for one in contrast.changed)))
         out.print()
-        out.print(_table(contrast, baseline, label, comparison.target, several))
+        out.print(_table(comparison, contrast, narrow=out.width < _NARROW))
         for line in (*contrast.notes, *_reasons(contrast)):
             out.print(styled(one_line(line, 400)))
     for line in comparison.notes:
         out.print(styled(f"\n{one_line(line, 400)}", "yellow"))
 
 
-def _table(contrast: Contrast, baseline: str, label: str, target: float, several: bool) -> Table:
-    columns = [
-        ("", "left"), ("after", "left"), ("tokens", "right"), (one_line(baseline, 18), "right"),
-        (one_line(label, 18), "right"), ("difference", "right"), ("95 %", "left"), ("p", "right"),
-        *([("p (Holm)", "right")] if several else []), (f"problems for {100 * target:g} points", "right"),
-    ]  # fmt: skip
-    table = make_table(columns)
-    metric = ""
+def _table(comparison: Comparison, contrast: Contrast, *, narrow: bool) -> Table:
+    """One row a metric and moment."""
+    several, limit = len(comparison.contrasts) > 1, 8 if narrow else 18
+    points = f"{100 * comparison.target:g}"
+    columns: list[_Column] = [
+        ("after", "left", lambda row, _: _moment(row, _SHORT if narrow else _MOMENTS)),
+        *([] if narrow else [("tokens", "right", lambda row, _: _pair(row.tokens))]),
+        (one_line(comparison.baseline, limit), "right", lambda _, found: share(found.baseline)),
+        (one_line(contrast.label, limit), "right", lambda _, found: share(found.value)),
+        ("diff." if narrow else "difference", "right", lambda _, found: f"{found.difference:+.3f}"),
+        ("95 %", "left", lambda _, found: _interval(found, narrow)),
+        ("p", "right", lambda _, found: _p(found.p)),
+        *(
+            [("Holm" if narrow else "p (Holm)", "right", lambda _, found: _p(found.p_holm))]
+            if several
+            else []
+        ),
+        (
+            f"for {points}p" if narrow else f"problems for {points} points",
+            "right",
+            lambda _, found: _count(found),
+        ),
+    ]
+    table = make_table([("", "left"), *((name, side) for name, side, _ in columns)])
+    before = ""
     for row in contrast.rows:
-        if row.estimate is None:
-            continue
-        if metric and row.metric != metric:
-            table.add_section()
-        table.add_row(*_cells(row, row.metric if row.metric != metric else "", several))
-        metric = row.metric
+        if row.estimate is not None:
+            if before and row.metric != before:
+                table.add_section()
+            cells = [cell(row, row.estimate) for _, _, cell in columns]
+            table.add_row(row.metric if row.metric != before else "", *cells)
+            before = row.metric
     return table
 
 
-def _cells(row: Row, metric: str, several: bool) -> list[str]:
-    found, tokens, at = row.estimate, row.tokens, row.generations
-    assert found is not None
-    assert tokens is not None
-    assert at is not None
-    moment = {"generation": f"generation {at[0]}", "end": "the end", "equal tokens": "equal tokens"}[
-        row.moment
-    ]
-    if row.moment != "generation" and at[0] != at[1]:
-        moment += f" ({at[0]}, {at[1]})"
-    interval = "-" if found.interval is None else f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}"
-    return [
-        metric,
-        moment,
-        _pair(tokens),
-        share(found.baseline),
-        share(found.value),
-        f"{found.difference:+.3f}",
-        interval,
-        _p(found.p),
-        *([_p(found.p_holm)] if several else []),
-        "-" if found.needed is None else f"{found.needed:,}",
-    ]
+def _moment(row: Row, names: Mapping[str, str]) -> str:
+    at = row.generations or (0, 0)
+    if row.moment == "generation":
+        return f"{names[row.moment]} {at[0]}"
+    return names[row.moment] if at[0] == at[1] else f"{names[row.moment]} ({at[0]}, {at[1]})"
 
 
-def _pair(tokens: Sequence[int]) -> str:
+def _interval(found: Difference, narrow: bool) -> str:
+    if found.interval is None:
+        return "-"
+    low, high = found.interval
+    return f"{low:+.2f} {high:+.2f}" if narrow else f"{low:+.3f} to {high:+.3f}"
+
+
+def _count(found: Difference) -> str:
+    return "-" if found.needed is None else f"{found.needed:,}"
+
+
+def _pair(tokens: tuple[int, int] | None) -> str:
     short = [
         f"{one / 1e6:.1f}M" if one >= 1e6 else f"{one / 1e3:.0f}k" if one >= 1e4 else str(one)
-        for one in tokens
+        for one in tokens or (0, 0)
     ]
     return short[0] if short[0] == short[1] else f"{short[0]}, {short[1]}"
 

@@ -128,7 +128,8 @@ def machine(count: int) -> list[float]:
 def measure(name: str, count: int) -> dict[str, object]:
     """Run one of the three in a fresh process."""
     command = [sys.executable, __file__, "--only", name, "--problems", str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": "0"})
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     found: dict[str, object] = json.loads(done.stdout)
     return found
 

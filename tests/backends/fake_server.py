@@ -36,6 +36,23 @@ def answer(text: str, finish: str = "stop") -> dict[str, Any]:
     }
 
 
+def with_logprobs(body: dict[str, Any], alternatives: int) -> dict[str, Any]:
+    top = [
+        {"token": token, "bytes": None, "logprob": value} for token, value in (("no", -2.0), ("echo", -0.25))
+    ]
+    tokens = [
+        {
+            "token": f"t{place}",
+            "bytes": None,
+            "logprob": -0.25 * (place + 1),
+            "top_logprobs": top[:alternatives],
+        }
+        for place in range(body["usage"]["completion_tokens"])
+    ]
+    body["choices"][0]["logprobs"] = {"content": tokens, "refusal": None}
+    return body
+
+
 def error(message: str, code: str | None = None) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "code": code}}
 
@@ -149,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.reply(404, error(f"The model `{body['model']}` does not exist.", "model_not_found"))
         elif case in CASES and attempt <= (int(times) if times.isdigit() else 10**9):
             CASES[case](self)
+        elif body.get("logprobs") and case != "silent":
+            self.reply(200, with_logprobs(answer(f"echo: {prompt}"), body.get("top_logprobs", 0)))
         else:
             self.reply(200, answer(f"echo: {prompt}"))
 
@@ -203,6 +222,7 @@ CASES: dict[str, Callable[[_Handler], None]] = {
     "503": lambda h: h.reply(503, b"<html>busy</html>"),
     "400": lambda h: h.reply(400, error("temperature must be at most 2")),
     "422": lambda h: h.reply(422, {"detail": [{"loc": ["body"], "msg": "unknown field"}]}),
+    "logprobs-refused": lambda h: h.reply(400, error("logprobs is not supported with this model")),
     "413": lambda h: h.reply(413, error("payload")),
     "overflow": lambda h: h.reply(400, error("This model's maximum context length is 4096 tokens.")),
     "filter": lambda h: h.reply(400, error("blocked", "content_filter")),

@@ -24,7 +24,18 @@ from evolve_llm.request import Completion, Message, ModelInfo, Prompt, Request, 
 
 texts = st.text(st.characters(), max_size=40)  # lone surrogates included
 counts = st.integers(0, 10**9)
-completions = st.builds(Completion, texts, st.sampled_from(["stop", "length"]), counts, counts, counts, texts)
+logprobs = st.floats(-50, 0)
+completions = st.builds(
+    Completion,
+    texts,
+    st.sampled_from(["stop", "length"]),
+    counts,
+    counts,
+    counts,
+    texts,
+    st.lists(logprobs, max_size=3).map(tuple),
+    st.lists(st.tuples(texts, logprobs), max_size=3).map(tuple),
+)
 samplings = st.builds(
     Sampling,
     st.floats(0, 2),
@@ -36,7 +47,7 @@ samplings = st.builds(
 )
 messages = st.builds(Message, st.sampled_from(["system", "user", "assistant"]), texts)
 prompts = st.builds(Prompt, st.lists(messages, min_size=1, max_size=3).map(tuple))
-requests = st.builds(Request, texts, prompts, samplings, st.integers(0, 2**63 - 1))
+requests = st.builds(Request, texts, prompts, samplings, st.integers(0, 2**63 - 1), st.booleans())
 
 
 @pytest.fixture
@@ -72,11 +83,12 @@ def test_a_hit_equals_the_miss(
 @given(requests, st.data())
 def test_the_key_changes_with_anything_that_decides_the_answer(request: Request, data: st.DataObject) -> None:
     other = data.draw(requests)
-    same = (request.prompt, request.sampling, request.seed) == (other.prompt, other.sampling, other.seed)
+    same = replace(request, id=other.id) == other
     assert (request_key("m", request) == request_key("m", other)) == same
     assert request_key("m", request) == request_key("m", replace(request, id="another id"))
     assert request_key("m", request) != request_key("n", request)
     assert request_key("m", request) != request_key("m", replace(request, seed=request.seed ^ 1))
+    assert request_key("m", request) != request_key("m", replace(request, logprobs=not request.logprobs))
     hotter = replace(request.sampling, temperature=request.sampling.temperature + 1)
     assert request_key("m", request) != request_key("m", replace(request, sampling=hotter))
     longer = Prompt((*request.prompt.messages, Message("user", "")))
