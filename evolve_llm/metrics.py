@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evolve_llm.candidate import Candidate, Status
+from evolve_llm.health import PopulationHealth
 from evolve_llm.stats import Interval, mean_interval
 from evolve_llm.verdict import Grade, Verdict
 
@@ -65,8 +66,33 @@ def _majority(live: Sequence[Candidate], classes: Counter[str], right: Mapping[s
 
 
 @dataclass(slots=True)
+class Average:
+    """A mean that keeps no values. What is None is not counted; ``mean`` is None of nothing."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float | None) -> None:
+        """Count one value."""
+        if value is not None:
+            self.total += value
+            self.count += 1
+
+    @property
+    def mean(self) -> float | None:
+        """Of what was counted."""
+        return self.total / self.count if self.count else None
+
+
+@dataclass(slots=True)
 class GenerationMetrics:
-    """One generation over all problems that finished it. Rates are means of the problems' own rates."""
+    """One generation over all problems that finished it. Rates are means of the problems' own rates.
+
+    The second half is population health; ``evolve_llm.health`` defines each. ``minorities`` are problems whose
+    generation before held right answers in the minority, ``lost_minorities`` those of them where none is left.
+    ``half_taken_over`` and ``taken_over`` are ended problems whose winning answer has by now held half of the
+    population, and all of it.
+    """
 
     generation: int
     problems: int = 0
@@ -82,6 +108,15 @@ class GenerationMetrics:
     pass_1: list[float] = field(default_factory=list)
     pass_n: list[float] = field(default_factory=list)
     majority: list[float] = field(default_factory=list)
+    entropy: Average = field(default_factory=Average)
+    winner_share: Average = field(default_factory=Average)
+    effective_parents: Average = field(default_factory=Average)
+    repeated_parents: Average = field(default_factory=Average)
+    selection_intensity: Average = field(default_factory=Average)
+    half_taken_over: int = 0
+    taken_over: int = 0
+    minorities: int = 0
+    lost_minorities: int = 0
 
     def add(self, one: PopulationMetrics) -> None:
         """Count one problem's population."""
@@ -98,6 +133,16 @@ class GenerationMetrics:
         ):
             if value is not None:
                 values.append(value)
+
+    def add_health(self, one: PopulationHealth) -> None:
+        """Count the health of one problem's population."""
+        self.entropy.add(one.entropy)
+        self.winner_share.add(one.winner_share)
+        self.effective_parents.add(one.effective_parents)
+        self.repeated_parents.add(one.repeated_parents)
+        self.selection_intensity.add(one.selection_intensity)
+        self.minorities += one.minority
+        self.lost_minorities += one.lost
 
     @property
     def interval(self) -> Interval | None:
@@ -123,6 +168,16 @@ class GenerationMetrics:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "cached_tokens": self.cached_tokens,
+            "cached_share": self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None,
+            "entropy": self.entropy.mean,
+            "winner_share": self.winner_share.mean,
+            "half_taken_over": self.half_taken_over,
+            "taken_over": self.taken_over,
+            "effective_parents": self.effective_parents.mean,
+            "repeated_parents": self.repeated_parents.mean,
+            "selection_intensity": self.selection_intensity.mean,
+            "minorities": self.minorities,
+            "lost_minorities": self.lost_minorities,
         }
 
 
