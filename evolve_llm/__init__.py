@@ -26,7 +26,18 @@ if TYPE_CHECKING:
         UserError,
     )
     from evolve_llm.evolution import Generation
-    from evolve_llm.operator import Copy, evaluation, finishing, replacement, selection, variation
+    from evolve_llm.operator import (
+        Consult,
+        Copy,
+        Final,
+        adaptation,
+        evaluation,
+        finishing,
+        replacement,
+        selection,
+        stopping,
+        variation,
+    )
     from evolve_llm.plan import Plan
     from evolve_llm.preset import Preset, load_preset
     from evolve_llm.problem import Problem
@@ -42,7 +53,10 @@ _HOMES = {
     "candidate": ("Candidate", "Fitness"),
     "errors": ("BackendError", "EvolveError", "OperatorError", "RequestError", "StoreError", "UserError"),
     "evolution": ("Generation",),
-    "operator": ("Copy", "evaluation", "finishing", "replacement", "selection", "variation"),
+    "operator": (
+        "Consult", "Copy", "Final", "adaptation", "evaluation", "finishing", "replacement", "selection",
+        "stopping", "variation",
+    ),
     "plan": ("Plan",),
     "preset": ("Preset", "load_preset"),
     "problem": ("Problem",),
@@ -51,14 +65,15 @@ _HOMES = {
     "run": ("Run",),
     "session": ("Session", "evolve"),
     "verdict": ("Grade", "Verdict"),
-}
+}  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BackendError", "Candidate", "Completion", "Copy", "EvolveError", "Fitness", "Generation", "Grade",
-    "Message", "OperatorError", "Plan", "Preset", "Problem", "Prompt", "Request", "RequestError", "Run",
-    "Sampling", "Session", "StoreError", "UserError", "Verdict", "evaluation", "evolve", "finishing",
-    "load_preset", "load_problems", "replacement", "selection", "variation",
+    "BackendError", "Candidate", "Completion", "Consult", "Copy", "EvolveError", "Final", "Fitness",
+    "Generation", "Grade", "Message", "OperatorError", "Plan", "Preset", "Problem", "Prompt", "Request",
+    "RequestError", "Run", "Sampling", "Session", "StoreError", "UserError", "Verdict", "adaptation",
+    "evaluation", "evolve", "finishing", "load_preset", "load_problems", "replacement", "selection",
+    "stopping", "variation",
 ]  # fmt: skip
 
 

@@ -12,12 +12,12 @@ from typing import Any
 from evolve_llm.backends.base import Backend
 from evolve_llm.candidate import Candidate, Status
 from evolve_llm.errors import BackendError, EvolveError, OperatorError, RequestError, StoreError, UserError
-from evolve_llm.operator import MAX_CALLS, Consult, Copy, Final, Steps, name_of
+from evolve_llm.operator import MAX_CALLS, Consult, Copy, Final, Steps, declared, name_of
 from evolve_llm.plan import Plan
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion, Prompt, Request, Sampling
 from evolve_llm.schedule import Permits
-from evolve_llm.seeding import derive
+from evolve_llm.seeding import derive, rng_scope
 from evolve_llm.store import Address, Failure, Recalled, Store
 
 
@@ -71,8 +71,9 @@ class Caller:
             if stored.prompt != digest:
                 raise StoreError(
                     f"problem {problem!r}, candidate {address.generation}.{address.slot}: the stored completion "
-                    "answers another prompt than the one rendered now; an operator has changed since the run "
-                    "began. Give another --out."
+                    "answers another prompt than the one rendered now. Either an operator has changed since the "
+                    "run began, and another --out is needed; or a variation operator draws at random without "
+                    "saying so, and needs @variation(draws=True)."
                 )
             return stored.outcome
         seed = derive(self.seed, problem, *address)
@@ -206,10 +207,16 @@ class Nursery:
     ) -> Prompt | Copy:
         """What the operator makes of the parents; ``calls`` collects the completions it needed on the way."""
         name = name_of(operator)
-        with _blamed(name):
+        draws = bool(declared("vary", operator, "draws"))
+
+        def scope(step: int) -> contextlib.AbstractContextManager[None]:
+            seed = derive(self.caller.seed, self.problem.id, plan.generation, plan.slot, "render", step)
+            return rng_scope(seed) if draws else contextlib.nullcontext()
+
+        with _blamed(name), scope(0):
             made = operator(self.problem, parents)
         if isinstance(made, Generator):
-            made = await self._converse(name, made, parents, plan, calls)
+            made = await self._converse(name, made, parents, plan, calls, scope)
         if isinstance(made, Copy) and not any(made.parent is parent for parent in parents):
             raise OperatorError(
                 f"variation {name!r} copies a candidate that is not among the parents it was given"
@@ -219,14 +226,20 @@ class Nursery:
         return made
 
     async def _converse(
-        self, name: str, steps: Steps, parents: Sequence[Candidate], plan: Plan, calls: list[Completion]
+        self,
+        name: str,
+        steps: Steps,
+        parents: Sequence[Candidate],
+        plan: Plan,
+        calls: list[Completion],
+        scope: Callable[[int], contextlib.AbstractContextManager[None]],
     ) -> Prompt | Copy:
-        """Drive a generator operator to the prompt or copy it returns."""
+        """Drive a generator operator to the prompt or copy it returns; each of its steps runs in a ``scope``."""
         answer: Completion | RequestError | None = None
         most = MAX_CALLS + len(parents)  # each parent may be consulted about
-        for _ in range(most):
+        for step in range(most):
             try:
-                with _blamed(name):
+                with _blamed(name), scope(step + 1):
                     failed = isinstance(answer, RequestError)
                     wanted = steps.throw(answer) if failed else steps.send(answer)  # type: ignore[arg-type]
             except StopIteration as stop:

@@ -223,25 +223,26 @@ def _steps(scheme: Scheme, alias: str, problem: Problem, arity: int) -> list[_St
     marks = [_mark(kind, slot) for kind in ("chain", "answer") for slot in range(arity)]
     steps: list[_Step] = []
     try:
-        made = operator(problem, _stand_ins(problem, scheme, arity))
-        sent: Completion | None = None
-        while isinstance(made, Generator) and len(steps) < MAX_CALLS + arity:
-            try:
-                asked = made.send(sent)
-            except StopIteration as stop:
-                made = stop.value
-                break
-            consult = asked.purpose if isinstance(asked, Consult) else None
-            prompt = asked.prompt if isinstance(asked, Consult) else asked
-            if not isinstance(prompt, Prompt):
-                break  # the run will say what is wrong with it
-            steps.append(_step(prompt, marks, consult))
-            marks.append(_mark("reply", len(steps)))
-            sent = Completion(marks[-1])
-        if isinstance(made, Generator) and len(steps) == MAX_CALLS + arity:
-            raise OperatorError(
-                f"variation {name_of(operator)!r} asked the model {len(steps)} times for one child without an end"
-            )
+        with rng_scope(0):  # an operator may draw: the caller's generators stay as they are
+            made = operator(problem, _stand_ins(problem, scheme, arity))
+            sent: Completion | None = None
+            while isinstance(made, Generator) and len(steps) < MAX_CALLS + arity:
+                try:
+                    asked = made.send(sent)
+                except StopIteration as stop:
+                    made = stop.value
+                    break
+                consult = asked.purpose if isinstance(asked, Consult) else None
+                prompt = asked.prompt if isinstance(asked, Consult) else asked
+                if not isinstance(prompt, Prompt):
+                    break  # the run will say what is wrong with it
+                steps.append(_step(prompt, marks, consult))
+                marks.append(_mark("reply", len(steps)))
+                sent = Completion(marks[-1])
+            if isinstance(made, Generator) and len(steps) == MAX_CALLS + arity:
+                raise OperatorError(
+                    f"variation {name_of(operator)!r} asked the model {len(steps)} times for one child without an end"
+                )
     except EvolveError:
         raise
     except Exception as error:

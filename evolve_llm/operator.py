@@ -37,7 +37,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "structured": False,
         "requires": None,
     },
-    "vary": {"arity": None, "needs_classes": False},
+    "vary": {"arity": None, "needs_classes": False, "draws": False},
     "evaluate": {
         "weights": (1.0,),
         "oracle": False,
@@ -176,15 +176,16 @@ def selection(
     )
 
 
-def variation(*, arity: int | None, needs_classes: bool = False) -> Callable[[F], F]:
+def variation(*, arity: int | None, needs_classes: bool = False, draws: bool = False) -> Callable[[F], F]:
     """Declare a variation operator ``(problem, parents) -> Prompt | Copy | Steps`` of this many parents.
 
     None means the preset's ``parents`` (K); 1 is a mutation; 0 is sampling from scratch. An operator that
     needs several calls is a generator function (see ``Steps``), so it too can be tested without a model.
     ``needs_classes``: looks at its parents' ``answer_class``, which is otherwise only sure to be known once
-    their whole generation has ended.
+    their whole generation has ended. ``draws``: uses the global ``random`` or ``numpy.random``, which are then
+    seeded for it (a prompt must be the same on every restart).
     """
-    return _declare(arity=arity, needs_classes=needs_classes)
+    return _declare(arity=arity, needs_classes=needs_classes, draws=draws)
 
 
 Weights = Sequence[float] | Callable[..., Sequence[float]]

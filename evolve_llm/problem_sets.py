@@ -116,15 +116,15 @@ def _pair(pair: str, text: str) -> tuple[str, str]:
 
 
 def scalar(text: str) -> Any:
-    """A value as TOML would read it (integer, finite float, boolean, quoted string, array), else the text."""
-    if "\n" in text or ("#" in text and text[:1] not in "\"'["):
+    """A value as TOML would read it (number, boolean, quoted string, array, inline table), else the text."""
+    if "\n" in text or ("#" in text and text[:1] not in "\"'[{"):
         return text
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
     finite = not isinstance(value, float) or abs(value) < float("inf")
-    return value if finite and isinstance(value, bool | int | float | str | list) else text
+    return value if finite and isinstance(value, bool | int | float | str | list | dict) else text
 
 
 def _load(part: ProblemSpec, extra: Mapping[str, Any]) -> Iterable[Problem]:

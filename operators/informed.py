@@ -71,17 +71,14 @@ def double_tournament(
     """Tournaments on fitness whose winners meet in pairs that the shorter chain wins (DEAP's selDoubleTournament).
 
     The shorter of two wins with probability ``parsimony_size`` / 2, so 1 is no pressure and 2 is certain;
-    ``fitness_first=False`` has the pairs meet first. Length is completion tokens, or characters for
-    everybody where some chain's tokens are not known (a reproduced parent cost none).
+    ``fitness_first=False`` has the pairs meet first. Length is the tokens of the text: a reproduced chain
+    is as long as its parent, though it cost nothing.
 
     Source: Luke and Panait, GECCO 2002.
     """
     _double_fits(None, fitness_size=fitness_size, parsimony_size=parsimony_size, fitness_first=fitness_first)
     members = _measured(individuals)
-    tokens = all(one.completion_tokens > 0 for one in members)
-    aspirants = [
-        _Aspirant(one, one.fitness, one.completion_tokens if tokens else len(one.text)) for one in members
-    ]
+    aspirants = [_Aspirant(one, one.fitness, one.text_tokens) for one in members]
     won = tools.selDoubleTournament(aspirants, k, fitness_size, parsimony_size, fitness_first)
     return [one.candidate for one in won]
 

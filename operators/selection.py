@@ -97,13 +97,15 @@ def identity(individuals: Sequence[Item], sizes: Sequence[int]) -> list[list[Ite
     return [[individuals[slot % len(individuals)]] if size else [] for slot, size in enumerate(sizes)]
 
 
-def _prefix_fits(preset: Preset, *, g: int, d: int) -> None:
+def _prefix_fits(preset: Preset, *, g: int = 4, d: int = 1) -> None:
     whole("g (children that share)", g, 1)
     whole("d (parents they share)", d, 0, preset.parents)
 
 
 @selection(blind=True, whole_generation=True, requires=_prefix_fits)
-def shared_prefix(individuals: Sequence[Item], sizes: Sequence[int], *, g: int, d: int) -> list[list[Item]]:
+def shared_prefix(
+    individuals: Sequence[Item], sizes: Sequence[int], *, g: int = 4, d: int = 1
+) -> list[list[Item]]:
     """Each child has a uniform subset, but g children in a row have their first d parents in common.
 
     The server's prefix cache then computes those d chains once for the g of them. Within a group the other

@@ -28,7 +28,7 @@ FILES: dict[str, Callable[..., Any]] = {".graphml": nx.read_graphml, ".edgelist"
 
 
 def _islands_fit(
-    preset: Preset, *, count: int, scheme: str = "merge", every: int = 3, migrants: int = 1
+    preset: Preset, *, count: int = 2, scheme: str = "merge", every: int = 3, migrants: int = 1
 ) -> None:
     _archipelago(preset.population, count, scheme, every, migrants)
 
@@ -39,7 +39,7 @@ def islands(
     sizes: Sequence[int],
     *,
     generation: int,
-    count: int,
+    count: int = 2,
     scheme: str = "merge",
     every: int = 3,
     migrants: int = 1,

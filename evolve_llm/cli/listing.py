@@ -102,7 +102,11 @@ def _operator(name: str, function: Any) -> dict[str, Any]:
     kind = name.partition(".")[0]
     attributes = {attribute: declared(kind, function, attribute) for attribute in DEFAULTS.get(kind, {})}
     said = [
-        attribute if value is True else f"{attribute}={value}"
+        attribute
+        if value is True
+        else f"{attribute} by its parameters"
+        if callable(value)
+        else f"{attribute}={value}"
         for attribute, value in attributes.items()
         if value is True or attribute == "arity" or (attribute == "weights" and value != (1.0,))
     ]
@@ -154,12 +158,14 @@ def summary(thing: Any) -> str:
 
 def keywords(function: Any) -> dict[str, Any]:
     """Keyword parameters with their defaults; those the machine gives are left out."""
+    from evolve_llm.operator import MACHINE_KEYWORDS
+
     found: dict[str, Any] = {}
     for name, one in inspect.signature(function).parameters.items():
         if one.kind is one.VAR_KEYWORD:
             found[f"**{name}"] = None
-        elif one.kind is one.KEYWORD_ONLY and name not in ("templates", "verdicts"):
-            found[name] = None if one.default is one.empty else one.default
+        elif one.kind is one.KEYWORD_ONLY and name not in MACHINE_KEYWORDS:
+            found[name] = "(required)" if one.default is one.empty else one.default
     return {name: _json_value(value) for name, value in found.items()}
 
 

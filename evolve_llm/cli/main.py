@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from evolve_llm.cli.ask import ask
+from evolve_llm.cli.check import check
 from evolve_llm.cli.compare import compare
 from evolve_llm.cli.doctor import doctor
 from evolve_llm.cli.export import export
@@ -37,6 +38,7 @@ app.command("compare")(compare)
 app.command("lineage")(lineage)
 app.command("regrade")(regrade)
 app.command("export")(export)
+app.command("check")(check)
 app.command("doctor")(doctor)
 
 

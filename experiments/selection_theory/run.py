@@ -1,6 +1,7 @@
 """Does selection do what the theory of selection says? Our operators against closed forms.
 
-    python experiments/selection_theory/run.py           # about two minutes, one core
+    python experiments/selection_theory/run.py           # 75 s of one core
+    python experiments/selection_theory/run.py --seed 2  # other replicates
     python experiments/selection_theory/run.py --scale 4 # four times the replicates
 
 Numbers go to ``results/selection_theory.json`` beside this file, the figure (which needs matplotlib) to
@@ -31,7 +32,6 @@ import theory
 
 RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parents[2] / "docs" / "img" / "selection_theory.svg"
-SEED = 20260101
 N, K, GENERATIONS = 16, 4, 20
 VALUES = [float(N - place) for place in range(N)]  # place 0 is the best
 
@@ -71,7 +71,7 @@ def judge(rows: Sequence[dict[str, Any]]) -> float:
     return limit
 
 
-def copies(scale: int) -> list[dict[str, Any]]:
+def copies(scale: int, seed: int) -> list[dict[str, Any]]:
     """Expected number of children of each rank."""
     temperature = 4.0
     cases: list[tuple[str, dict[str, Any], list[float], float]] = [
@@ -99,15 +99,15 @@ def copies(scale: int) -> list[dict[str, Any]]:
     rows = []
     for name, select, expected, weight in cases:
         values = VALUES if weight > 0 else VALUES[::-1]  # place 0 stays the best
-        rows.append(against(name, simulate.copies(select, values, 2000 * scale, SEED, weight), expected))
+        rows.append(against(name, simulate.copies(select, values, 2000 * scale, seed, weight), expected))
     return rows
 
 
-def takeovers(scale: int) -> list[dict[str, Any]]:
+def takeovers(scale: int, seed: int) -> list[dict[str, Any]]:
     """Mean takeover time of one best member, where it takes over."""
     rows = []
     for n, s in [(64, 2), (64, 3), (64, 5), (64, 8), (16, 2), (16, 3)]:
-        times = simulate.takeover_times(n, s, (250 if n == 64 else 1000) * scale, SEED)
+        times = simulate.takeover_times(n, s, (250 if n == 64 else 1000) * scale, seed)
         won = [[float(one)] for one in times if one is not None]
         chance, mean = theory.takeover(n, s)
         rows.append(
@@ -124,7 +124,7 @@ def takeovers(scale: int) -> list[dict[str, Any]]:
     return rows
 
 
-def drifts(scale: int) -> list[dict[str, Any]]:
+def drifts(scale: int, seed: int) -> list[dict[str, Any]]:
     """Heterozygosity when children copy one of their K parents, and nobody is fitter than anybody."""
     prefix = {"operator": "shared_prefix", "g": 4, "d": 3}
     cases: list[tuple[str, int, dict[str, Any], float]] = [
@@ -137,7 +137,7 @@ def drifts(scale: int) -> list[dict[str, Any]]:
     ]
     rows = []
     for name, k, select, coalescence in cases:
-        samples = simulate.heterozygosities(N, k, select, GENERATIONS, 1500 * scale, SEED)
+        samples = simulate.heterozygosities(N, k, select, GENERATIONS, 1500 * scale, seed)
         expected = [theory.heterozygosity(N, coalescence, t) for t in range(GENERATIONS + 1)]
         row = against(name, samples, expected)
         row["coalescence"] = round(coalescence, 5)
@@ -237,15 +237,17 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--scale", type=int, default=1, help="multiply the replicates")
-    scale = parser.parse_args().scale
+    parser.add_argument("--seed", type=int, default=20260101, help="other replicates")
+    options = parser.parse_args()
+    scale, seed = options.scale, options.seed
     begun = time.perf_counter()
     results: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": machine(),
-        "seed": SEED,
-        "copies": copies(scale),
-        "takeover": takeovers(scale),
-        "drift": drifts(scale),
+        "seed": seed,
+        "copies": copies(scale, seed),
+        "takeover": takeovers(scale, seed),
+        "drift": drifts(scale, seed),
     }
     rows = [*results["copies"], *results["drift"]]
     for row in results["takeover"]:

@@ -1,0 +1,93 @@
+"""``evolve-llm check``: whether an operator, or anything else that plugs in, keeps its contract."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evolve_llm.cli.console import console, print_json
+from evolve_llm.cli.failures import reported
+from evolve_llm.cli.options import JsonFlag
+from evolve_llm.errors import OperatorError, UserError
+
+if TYPE_CHECKING:
+    from evolve_llm.testing.checking import Finding
+
+
+@reported
+def check(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="module:name, a built-in (select.uniform, math, openai), or a problem SPEC."
+        ),
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="select, vary, evaluate, replace, finish, stop, adapt, grader, problems or backend; told from what "
+            "is declared, where it can be.",
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="A parameter of it, repeatable. Values are read as TOML."
+        ),
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLAIM",
+            help="Hold it to more, or less, than it declares, repeatable: keeps-best, majority, shows-answers, "
+            "shows-nothing, has-favourites.",
+        ),
+    ] = None,
+    *,
+    json: JsonFlag = False,
+) -> None:
+    """Run its contract on somebody's operator, and tell the smallest example that breaks it.
+
+    Exits with 0 where every property is kept, with 5 where one is broken.
+    """
+    from evolve_llm.cli.settings import read_settings
+
+    given = read_settings(set_ or []).preset
+    try:
+        from evolve_llm.testing import checking
+    except ImportError as error:
+        raise UserError(str(error)) from error
+    told, contract = checking.contract_of(name, kind, parameters=given, claims=claim or [])
+    found = checking.findings(contract)
+    broken = [one for one in found if one.outcome == "broken"]
+    if json:
+        print_json(
+            {"name": name, "kind": told, "kept": not broken, "properties": [one.plain() for one in found]}
+        )
+    else:
+        _print(name, told, found)
+    if broken:
+        raise typer.Exit(OperatorError.exit_code)
+
+
+def _print(name: str, kind: str, found: list[Finding]) -> None:
+    from rich.table import Table
+
+    from evolve_llm.cli.tables import styled
+    from evolve_llm.cli.text import one_line, printable
+
+    marks: dict[str, Any] = {
+        "kept": styled("✓", "green"), "broken": styled("✗", "bold red"), "not checked": styled("-", "yellow"),
+    }  # fmt: skip
+    table = Table.grid(padding=(0, 2))
+    for one in found:
+        text = one.property if one.outcome == "kept" else f"{one.property}\n{printable(one.detail)}"
+        table.add_row(marks[one.outcome], styled(text))
+    out = console()
+    out.print(styled(f"{one_line(name, 200)}, as {kind}", "bold"))
+    out.print(table)
+    broken = sum(one.outcome == "broken" for one in found)
+    counted = f"{broken} of {len(found)} properties are broken" if broken else "its contract is kept"
+    out.print(styled(f"{counted}.", "bold"))
