@@ -122,6 +122,7 @@ class Nursery:
     extract: Callable[[str], str | None]
     caller: Caller
     recalled: Mapping[Address, Recalled]
+    seed: int = 0
     born: dict[str, Candidate] = field(default_factory=dict)
     consulted: dict[Address, tuple[str, asyncio.Future[Completion]]] = field(default_factory=dict)
     spent: int = 0
@@ -210,7 +211,7 @@ class Nursery:
         draws = bool(declared("vary", operator, "draws"))
 
         def scope(step: int) -> contextlib.AbstractContextManager[None]:
-            seed = derive(self.caller.seed, self.problem.id, plan.generation, plan.slot, "render", step)
+            seed = derive(self.seed, self.problem.id, plan.generation, plan.slot, "render", step)
             return rng_scope(seed) if draws else contextlib.nullcontext()
 
         with _blamed(name), scope(0):

@@ -208,7 +208,8 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
         self._permits = asyncio.Semaphore(self.backend.capacity)
         extract = registry.load("answer format", self.problem.format).extract
         caller = cast(Caller, self._call)  # a nursery only ever calls it
-        self._nursery = Nursery(0, self.problem.public(), self.scheme.toolbox, extract, caller, {})
+        public = self.problem.public()
+        self._nursery = Nursery(0, public, self.scheme.toolbox, extract, caller, {}, self.seed)
         await self.backend.start()
 
     async def _close(self) -> None:

@@ -72,7 +72,9 @@ class Population:
         self.progress = progress
         self.seed = caller.seed
         extract = registry.load("answer format", problem.format).extract
-        self.nursery = Nursery(order, problem.public(), scheme.toolbox, extract, caller, store.recall(order))
+        self.nursery = Nursery(
+            order, problem.public(), scheme.toolbox, extract, caller, store.recall(order), self.seed
+        )
         self.choices: tuple[Choice, ...] = scheme.choices
         self._credit = Credit(scheme.choices)
         self._asked: dict[str, int] = {}  # calls about each candidate so far

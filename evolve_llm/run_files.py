@@ -186,6 +186,10 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
         return StoreError(
             f"{path / 'run.db'} is damaged: {text}. Restore it from a copy or give another --out"
         )
+    if "locked" in text:
+        return StoreError(
+            f"{path / 'run.db'} is in use by another program ({text}); close it and repeat the command"
+        )
     return StoreError(f"{path / 'run.db'}: {text}")
 
 

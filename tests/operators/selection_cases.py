@@ -33,7 +33,7 @@ def population(
         one = Candidate("p", 0, slot, "sample", text=f"chain {slot}")
         if answers:
             one.answer = one.answer_class = answers[slot]
-        one.completion_tokens = tokens[slot] if tokens else 10
+        one.text_tokens = one.completion_tokens = tokens[slot] if tokens else 10
         if fitness is not None:
             one.fitness = fitness_class(weights)()
             one.fitness.assign(fitness[slot])

@@ -362,9 +362,9 @@ def test_the_shorter_of_equals_wins_with_half_the_parsimony_size() -> None:
     assert binomtest(short, 3000, 0.25 + 0.5 * 0.7).pvalue > ALPHA
 
 
-def test_length_is_in_characters_where_a_reproduced_chain_cost_no_tokens() -> None:
-    members = population([(1.0,), (1.0,)], tokens=[0, 10])
-    members[0].text, members[1].text = "long " * 50, "short"
+def test_a_reproduced_chain_is_as_long_as_its_text() -> None:
+    members = population([(1.0,), (1.0,)], tokens=[90, 10])
+    members[0].copied, members[0].completion_tokens = True, 0
     select = partial(informed.double_tournament, fitness_size=1, parsimony_size=2)
     short = sum(groups_of(select, members, [1], seed)[0][0].slot for seed in range(400))
     assert binomtest(short, 400, 0.75).pvalue > ALPHA
