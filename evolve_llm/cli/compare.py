@@ -123,7 +123,7 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
 
 def _table(comparison: Comparison, contrast: Contrast, *, narrow: bool) -> Table:
     """One row a metric and moment."""
-    several, limit = len(comparison.contrasts) > 1, 8 if narrow else 18
+    several, limit = len(comparison.contrasts) > 1, 10 if narrow else 18
     points = f"{100 * comparison.target:g}"
     columns: list[_Column] = [
         ("after", "left", lambda row, _: _moment(row, _SHORT if narrow else _MOMENTS)),
