@@ -11,6 +11,7 @@ from typing import Any
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.candidate import Candidate, Status
+from evolve_llm.carry import WHOLE, Carry
 from evolve_llm.errors import BackendError, EvolveError, OperatorError, RequestError, StoreError, UserError
 from evolve_llm.operator import MAX_CALLS, Consult, Copy, Final, Steps, declared, name_of
 from evolve_llm.plan import Plan
@@ -113,7 +114,8 @@ class Caller:
 class Nursery:
     """Where the children of one problem are bred. Operators only ever see the public problem.
 
-    ``spent``: the tokens of all calls for the problem, wherever they were answered from.
+    ``carry`` says what of a parent its children read. ``spent``: the tokens of all calls for the problem,
+    wherever they were answered from.
     """
 
     order: int
@@ -123,6 +125,7 @@ class Nursery:
     caller: Caller
     recalled: Mapping[Address, Recalled]
     seed: int = 0
+    carry: Carry = WHOLE
     born: dict[str, Candidate] = field(default_factory=dict)
     consulted: dict[Address, tuple[str, asyncio.Future[Completion]]] = field(default_factory=dict)
     spent: int = 0
@@ -147,11 +150,13 @@ class Nursery:
         )
         calls: list[Completion] = []
         try:
-            made = await self._vary(operator, live, plan, calls)
+            read = [self.carry.of(parent) for parent in live]
+            made = await self._vary(operator, read, plan, calls)
             if isinstance(made, Copy):
-                child.text, child.copied, child.status = made.parent.text, True, made.parent.status
+                whole = next(parent for parent in live if parent.uid == made.parent.uid)
+                child.text, child.copied, child.status = whole.text, True, whole.status
                 child.answer = self._extracted(child.text)
-                child.text_tokens, child.logprobs = made.parent.text_tokens, made.parent.logprobs
+                child.text_tokens, child.logprobs = whole.text_tokens, whole.logprobs
             else:
                 await self._write(child, made, calls)
         except RequestError as error:

@@ -48,7 +48,8 @@ class Estimate:
 
     All are upper bounds: every chain as long as it may get, no early stop, no copy of a parent.
     ``widest`` is the largest prompt + completion of one request, ``replies`` how many chains and replies of
-    full length are in it, its own included; ``window`` is the model's, None if unknown.
+    full length are in it, its own included, and ``tails`` how many tokens of shortened chains; ``window`` is
+    the model's, None if unknown.
     """
 
     requests: int
@@ -57,6 +58,7 @@ class Estimate:
     widest: int
     window: int | None
     replies: int = 1
+    tails: int = 0
     per_problem: Requests = Requests(0)
 
     @property
@@ -67,10 +69,11 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One call of an operator: its prompt without the marks, and how many marks it held."""
+    """One call of an operator: its prompt without the marks, and how many marks it held of chains and others."""
 
     prompt: Prompt
     chains: int
+    others: int
     consult: str | None = None
 
 
@@ -124,13 +127,16 @@ async def estimate(
     reply = preset.sampling.max_tokens
     longest = sorted(problems, key=lambda problem: len(problem.question), reverse=True)[:_SAMPLED]
     found = count_requests(scheme, longest[0])
-    init, child, consult, evaluation, final, widest, replies = 0, 0, 0, 0, 0, 0, 1
+    init, child, consult, evaluation, final, widest, replies, tails = 0, 0, 0, 0, 0, 0, 1, 0
+    carried = min(reply, preset.carry.tokens or reply)
 
-    async def tokens(step: _Step) -> int:
-        nonlocal widest, replies
-        count = await backend.count_tokens(step.prompt) + step.chains * reply
+    async def tokens(step: _Step, chain: int = reply) -> int:
+        """Its prompt's length where every chain in it has ``chain`` tokens."""
+        nonlocal widest, replies, tails
+        count = await backend.count_tokens(step.prompt) + step.chains * chain + step.others * reply
         if count + reply > widest:
-            widest, replies = count + reply, step.chains + 1
+            whole = step.chains if chain == reply else 0
+            widest, replies, tails = count + reply, whole + step.others + 1, (step.chains - whole) * chain
         return count
 
     for problem in longest:
@@ -138,7 +144,7 @@ async def estimate(
         init = max(init, sum([await tokens(step) for step in _steps(scheme, "init", public, 0)]))
         for choice in scheme.choices if preset.generations > 1 else ():
             counts = [
-                (step.consult, await tokens(step))
+                (step.consult, await tokens(step, carried))
                 for step in _steps(scheme, choice.alias, public, choice.arity)
             ]
             child = max(child, sum(count for purpose, count in counts if purpose is None))
@@ -160,6 +166,7 @@ async def estimate(
         widest=widest,
         window=window,
         replies=replies,
+        tails=tails,
         per_problem=found,
     )
 
@@ -168,18 +175,19 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
     """Raises UserError where a request could outgrow the window, saying what would fit."""
     if found.fits or found.window is None:
         return
-    reply, parents = scheme.preset.sampling.max_tokens, found.replies - 1
-    fixed = found.widest - found.replies * reply
-    room = (found.window - fixed) // found.replies
+    reply, others = scheme.preset.sampling.max_tokens, found.replies - 1
+    fixed = found.widest - found.replies * reply - found.tails
+    room = (found.window - fixed - found.tails) // found.replies
     advice = (
         f"--max-tokens {room} would fit"
         if room > 0
         else "the question alone does not fit: use a model with a larger window"
     )
-    if room > 0 and parents > 1:
+    if room > 0 and others > 1:
         advice += ", or fewer --parents"
     raise UserError(
-        f"the prompt cannot fit the context: {parents} parent(s) of up to {reply} tokens, the question "
+        f"the prompt cannot fit the context: {others} parent(s) of up to {reply} tokens, "
+        f"{f'tails of {found.tails} tokens, ' if found.tails else ''}the question "
         f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
         f"window has {found.window}; {advice}"
     )
@@ -206,15 +214,18 @@ def _stand_ins(problem: Problem, scheme: Scheme, count: int) -> list[Candidate]:
 
 
 def _step(prompt: Prompt, marks: Sequence[str], consult: str | None = None) -> _Step:
-    """A prompt without its marks, and how many chains and replies they stand for."""
-    held, messages = 0, []
+    """A prompt without its marks, and how many chains and other replies they stand for."""
+    chains, others, messages = 0, 0, []
     for message in prompt.messages:
         content = message.content
         for mark in marks:
-            held += content.count(mark)
+            held = content.count(mark)
+            chains, others = (
+                (chains + held, others) if mark.startswith("<<chain") else (chains, others + held)
+            )
             content = content.replace(mark, "")
         messages.append(replace(message, content=content))
-    return _Step(Prompt(tuple(messages)), held, consult)
+    return _Step(Prompt(tuple(messages)), chains, others, consult)
 
 
 def _steps(scheme: Scheme, alias: str, problem: Problem, arity: int) -> list[_Step]:

@@ -72,8 +72,9 @@ class Population:
         self.progress = progress
         self.seed = caller.seed
         extract = registry.load("answer format", problem.format).extract
+        recalled, carry = store.recall(order), scheme.preset.carry.carry()
         self.nursery = Nursery(
-            order, problem.public(), scheme.toolbox, extract, caller, store.recall(order), self.seed
+            order, problem.public(), scheme.toolbox, extract, caller, recalled, self.seed, carry
         )
         self.choices: tuple[Choice, ...] = scheme.choices
         self._credit = Credit(scheme.choices)

@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evolve_llm.carry import Carry
 from evolve_llm.errors import UserError
 from evolve_llm.request import Sampling
 
@@ -63,6 +64,24 @@ class SamplingSpec(BaseModel):
         return Sampling(**self.model_dump())
 
 
+class CarrySpec(BaseModel):
+    """What of a parent its children read: ``full``, or the ``tail`` of about so many ``tokens``; see ``carry``."""
+
+    model_config = _FROZEN
+    policy: Literal["full", "tail"] = "full"
+    tokens: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CarrySpec:
+        if (self.policy == "tail") != (self.tokens is not None):
+            raise ValueError('tokens goes with policy = "tail", and only with it')
+        return self
+
+    def carry(self) -> Carry:
+        """As the machine's noun."""
+        return Carry(self.tokens)
+
+
 class Preset(BaseModel):
     """One evolutionary scheme: N candidates, K parents a child, T generations, and who does what.
 
@@ -80,6 +99,7 @@ class Preset(BaseModel):
     generations: int = Field(ge=1)
     offspring: int | None = Field(default=None, ge=1)
     sampling: SamplingSpec = SamplingSpec()
+    carry: CarrySpec = CarrySpec()
     init: OperatorSpec = OperatorSpec(operator="sample")
     select: OperatorSpec = OperatorSpec(operator="uniform")
     vary: tuple[VariationSpec, ...] = (VariationSpec(operator="aggregate"),)
@@ -135,6 +155,7 @@ class Preset(BaseModel):
             "generations": self.generations,
             "offspring": self.offspring,
             "sampling": self.sampling.model_dump(mode="json"),
+            "carry": self.carry.model_dump(mode="json"),
         }
         for key in _SINGLE:
             spec: OperatorSpec | None = getattr(self, key)

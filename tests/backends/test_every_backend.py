@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from asking import ask, run
 from fake_server import MODEL, FakeServer
 
 from evolve_llm.backends.base import Backend
@@ -17,7 +15,8 @@ from evolve_llm.backends.recorded import Recorded
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.errors import EvolveError, RequestError
 from evolve_llm.registry import available, load
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.request import Request
+from evolve_llm.testing import BackendContract
 
 DELAY = 0.15
 
@@ -29,93 +28,35 @@ def respond(request: Request) -> Any:
     )
 
 
-@pytest.fixture(params=["scripted", "recorded", "openai"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Backend]]:
-    """A factory of backends that answer ``echo: PROMPT`` after DELAY, two at a time being worthwhile."""
-    if request.param == "openai":
+class EchoContract(BackendContract):
+    """Backends that answer ``echo: PROMPT`` after DELAY, two at a time being worthwhile."""
+
+    expected: ClassVar[Callable[[str], str] | None] = staticmethod(lambda prompt: f"echo: {prompt}")
+    refused = "overflow forever"
+    seconds = DELAY
+
+    def test_capacity_is_what_was_asked_for(self) -> None:
+        assert type(self).make().capacity == 2
+
+
+class TestScripted(EchoContract):
+    make: ClassVar[Callable[[], Backend]] = staticmethod(lambda: Scripted(respond, delay=DELAY, capacity=2))
+
+
+class TestRecorded(EchoContract):
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        type(self).make = staticmethod(
+            lambda: Recorded(tmp_path / "recording", Scripted(respond, delay=DELAY, capacity=2))
+        )
+
+
+class TestOpenAI(EchoContract):
+    @pytest.fixture(autouse=True)
+    def _server(self) -> Iterator[None]:
         with FakeServer(delay=DELAY) as fake:
-            yield lambda: openai(MODEL, base_url=fake.url, capacity=2, backoff=0.01)
-    elif request.param == "recorded":
-        yield lambda: Recorded(tmp_path / "recording", Scripted(respond, delay=DELAY, capacity=2))
-    else:
-        yield lambda: Scripted(respond, delay=DELAY, capacity=2)
-
-
-def test_it_is_a_backend_before_it_is_started(make: Callable[[], Backend]) -> None:
-    backend = make()
-    assert isinstance(backend, Backend)
-    assert backend.identity
-    assert "http" not in backend.identity
-    assert backend.capacity == 2
-
-
-def test_a_life(make: Callable[[], Backend]) -> None:
-    async def story() -> None:
-        backend = make()
-        info = await backend.start()
-        assert isinstance(info, ModelInfo)
-        assert info.context_length is None or info.context_length > 0
-        assert all(isinstance(value, str) for pair in info.details.items() for value in pair)
-        prompts = [f"question {n}" for n in range(6)]
-        got = await asyncio.gather(*(backend.generate(ask(prompt)) for prompt in prompts))
-        assert [one.text for one in got] == [f"echo: {prompt}" for prompt in prompts]
-        assert all(one.prompt_tokens > 0 and one.completion_tokens > 0 for one in got)
-        assert (
-            await backend.count_tokens(Prompt.user("x" * 4000))
-            > await backend.count_tokens(Prompt.user("x"))
-            > 0
-        )
-        await backend.close()
-        await backend.close()
-
-    run(story())
-
-
-def test_one_request_that_fails_leaves_the_others_alone(make: Callable[[], Backend]) -> None:
-    async def story() -> None:
-        backend = make()
-        await backend.start()
-        got = await asyncio.gather(
-            backend.generate(ask("fine")), backend.generate(ask("overflow forever")), return_exceptions=True
-        )
-        assert isinstance(got[0], Completion)
-        assert isinstance(got[1], RequestError)
-        assert got[1].reason == "context_overflow"
-        await backend.close()
-
-    run(story())
-
-
-def test_cancelling_frees_what_is_held(make: Callable[[], Backend]) -> None:
-    async def story() -> None:
-        backend = make()
-        await backend.start()
-        many = [asyncio.create_task(backend.generate(ask(f"cancelled {n}"))) for n in range(20)]
-        await asyncio.sleep(DELAY / 3)
-        for task in many:
-            task.cancel()
-        got = await asyncio.gather(*many, return_exceptions=True)
-        assert all(isinstance(one, asyncio.CancelledError) for one in got)
-        async with asyncio.timeout(20 * DELAY):
-            assert (await backend.generate(ask("next"))).text == "echo: next"
-        await backend.close()
-
-    run(story())
-
-
-def test_close_is_allowed_at_any_moment(make: Callable[[], Backend]) -> None:
-    async def story() -> None:
-        await make().close()
-        busy = make()
-        await busy.start()
-        tasks = [asyncio.create_task(busy.generate(ask(f"unfinished {n}"))) for n in range(4)]
-        await asyncio.sleep(DELAY / 3)
-        await busy.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    run(story())
+            type(self).make = staticmethod(lambda: openai(MODEL, base_url=fake.url, capacity=2, backoff=0.01))
+            yield
 
 
 @pytest.mark.parametrize("name", sorted(available("backend")))
