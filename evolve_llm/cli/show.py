@@ -33,7 +33,7 @@ def show(
     all: Annotated[bool, typer.Option("--all", help="All answers, not only the first ones.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Show a run: its table and settings, one problem with its lineage, or the text of one candidate."""
+    """Show a run: its settings, tables and answers, one problem with its lineage, or the text of one candidate."""
     from evolve_llm.cli import show_problem, show_run
     from evolve_llm.run import Run
     from evolve_llm.store import Store

@@ -1,11 +1,12 @@
-"""A whole run for ``show``: its settings, its table, its answers."""
+"""A whole run for ``show``: its settings, its table, the health of its populations, its answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from evolve_llm.cli.console import console
-from evolve_llm.cli.tables import SHOWN_ANSWERS, print_results, styled
+from evolve_llm.cli.health_table import print_health
+from evolve_llm.cli.tables import SHOWN_ANSWERS, print_answers, print_generations, styled
 from evolve_llm.cli.text import one_line
 from evolve_llm.run import Run
 
@@ -13,7 +14,7 @@ __all__ = ["SHOWN_ANSWERS", "print_run"]
 
 
 def print_run(run: Run, shown: int | None) -> None:
-    """Print settings, generations and answers; ``shown`` answers, None for all."""
+    """Print settings, generations, health and answers; ``shown`` answers, None for all."""
     from rich.table import Table
 
     out = console()
@@ -21,7 +22,10 @@ def print_run(run: Run, shown: int | None) -> None:
     for name, value in _settings(run).items():
         table.add_row(styled(name, "bold"), styled(one_line(value, 400)))
     out.print(table)
-    print_results(out, run.plain(), shown)
+    result = run.plain()
+    print_generations(out, result)
+    print_health(out, result)
+    print_answers(out, result, shown)
 
 
 def _settings(run: Run) -> dict[str, str]:

@@ -30,6 +30,12 @@ _Row = Mapping[str, Any]
 
 def print_results(out: Console, result: Mapping[str, Any], shown: int | None = SHOWN_ANSWERS) -> None:
     """The table of generations and the answers of a ``Run.plain()``; ``shown`` answers, None for all."""
+    print_generations(out, result)
+    print_answers(out, result, shown)
+
+
+def print_generations(out: Console, result: Mapping[str, Any]) -> None:
+    """What was run, and its table of generations."""
     run = result["run"]
     out.print(styled(f"\n{one_line(_title(run), 200)}", "bold"))
     if run["oracle"]:
@@ -37,6 +43,11 @@ def print_results(out: Console, result: Mapping[str, Any], shown: int | None = S
     if result["generations"]:
         out.print(generations_table(result, narrow=out.width < _NARROW))
         out.print()
+
+
+def print_answers(out: Console, result: Mapping[str, Any], shown: int | None) -> None:
+    """The answers; ``shown`` of them, None for all."""
+    run = result["run"]
     out.print(answers_table(result["problems"][:shown], complete=run["complete"]))
     hidden = 0 if shown is None else len(result["problems"]) - shown
     if hidden > 0:
