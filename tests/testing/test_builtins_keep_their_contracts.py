@@ -1,0 +1,153 @@
+"""Every operator, problem set and grader that plugs in keeps its contract; nothing registered is forgotten."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from mutant_suite import suite
+
+from evolve_llm import Problem, registry
+from evolve_llm.candidate import Candidate
+from evolve_llm.errors import UserError
+from evolve_llm.grading.base import Grader
+from evolve_llm.problem_sets import load_problems
+from evolve_llm.testing import GraderContract, ProblemContract
+from evolve_llm.testing.checking import contract_of, findings
+
+PARAMETERS: dict[str, dict[str, Any]] = suite.PARAMETERS
+CLAIMS: dict[str, list[str]] = suite.CLAIMS
+VARIANTS: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("select.tournament", {"tournsize": 1}, []),
+    ("select.islands", {"count": 2, "scheme": "ring"}, []),
+    ("select.neighbourhood", {"graph": "complete"}, []),
+    ("evaluate.self_verify", {"votes": 2, "cases": True}, []),
+    ("evaluate.self_verify", {"mode": "p_true"}, []),
+    ("evaluate.confidence", {"window": 2}, []),
+    ("replace.plus", {"pareto": True}, []),
+    ("replace.steady_state", {"replace": "similar"}, []),
+]
+"""Other ways in which the built-ins are used."""
+
+
+def check(name: str, parameters: dict[str, Any] | None, claims: Iterable[str]) -> None:
+    _, contract = contract_of(name, parameters=parameters, claims=list(claims))
+    found = findings(contract)
+    assert {one.property: one.detail for one in found if one.outcome != "kept"} == {}
+
+
+@pytest.mark.parametrize("name", sorted(registry.available("operator")))
+def test_operators(name: str) -> None:
+    """Also those that come later, and those of other packages that are installed."""
+    check(name, PARAMETERS.get(name), CLAIMS.get(name, ()))
+
+
+@pytest.mark.parametrize(("name", "parameters", "claims"), VARIANTS, ids=[f"{a}-{b}" for a, b, _ in VARIANTS])
+def test_operators_with_other_parameters(name: str, parameters: dict[str, Any], claims: list[str]) -> None:
+    check(name, parameters, claims)
+
+
+def test_the_archive_keeps_the_elite_of_every_cell() -> None:
+    """A cell is an answer class and a bin of lengths."""
+    edges = (512, 1024, 2048, 4096)
+
+    def cell(one: Candidate) -> tuple[str | None, int]:
+        return one.answer_class, sum(one.text_tokens > edge for edge in edges)
+
+    _, contract = contract_of("replace.archive")
+    contract.elite_of = staticmethod(cell)  # type: ignore[attr-defined]
+    assert [one.detail for one in findings(contract) if one.outcome != "kept"] == []
+
+
+# ---------------------------------------------------------------- problem sets
+
+ROWS = [
+    {"problem_idx": n, "problem": f"Find ${n}+{n}$.", "answer": 2 * n, "problem_type": ["A"]}
+    for n in (1, 2, 3)
+]
+
+
+def loader(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], Iterable[Problem]]:
+    """A small helping of a problem set, from this machine alone."""
+    if name == "file":
+        path = folder / "sums.jsonl"
+        lines = [{"id": str(n), "question": f"What is {n}+{n}?", "answer": str(2 * n)} for n in range(5)]
+        path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        return lambda: load_problems(str(path))
+    if name in ("aime25", "hmmt25"):
+        hub = ModuleType("datasets")
+        hub.load_dataset = lambda repository, split: ROWS  # type: ignore[attr-defined]  # noqa: ARG005
+        patch.setitem(sys.modules, "datasets", hub)
+    spec = "reasoning_gym:chain_sum,maze" if name == "reasoning_gym" else name
+    return lambda: load_problems(spec, limit=6)
+
+
+def gym(reference: Any) -> str | None:
+    """The answer of a Reasoning Gym entry that was drawn with one."""
+    if isinstance(reference, dict) and isinstance(answer := reference.get("entry", {}).get("answer"), str):
+        return answer
+    return str(reference) if isinstance(reference, str | int | float) else None
+
+
+@pytest.mark.parametrize("name", sorted(registry.available("problem set")))
+def test_problem_sets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Contract(ProblemContract):
+        load = staticmethod(loader(name, tmp_path, monkeypatch))
+        answer = staticmethod(gym)
+
+    assert {one.property: one.detail for one in findings(Contract) if one.outcome != "kept"} == {}
+
+
+# ---------------------------------------------------------------- graders
+
+
+def cases(name: str) -> dict[str, Any]:
+    """What each grader must call right and wrong, and what it must call the same."""
+    known: dict[str, dict[str, Any]] = {
+        "math": {
+            "right": (("4", "4"), (r"\frac{1}{2}", "0.5"), ("(1, 2)", "(1,2)"), ("42", r"\text{42}")),
+            "wrong": (("4", "5"), ("4", r"4\sqrt{2}"), ("1/2004!", "1/2006!"), ("(1, 2)", "(2, 1)")),
+            "equal": ((r"\frac{1}{2}", "1/2"), ("4", "4.0"), ("1,000", "1000")),
+        },
+        "exact": {
+            "right": (("A cat", "a  CAT "),),
+            "wrong": (("a cat", "acat"), ("4", "4.0")),
+            "equal": (("A cat", "a cat"),),
+        },
+        "option": {
+            "right": (("B", "(b)"), ("C", r"\text{C}"), ("d.", "D")),
+            "wrong": (("B", "C"), ("B", "A B"), ("B", "Beetle")),
+            "equal": (("(c)", "C."),),
+        },
+    }
+    if name in known:
+        return known[name]
+    if name == "reasoning_gym":
+        entries = [one.reference for one in load_problems("reasoning_gym:chain_sum,leg_counting", limit=4)]
+        entries = [one for one in entries if registry.load("grader", name).isolation(one) == "worker"]
+        right = tuple((one, gym(one)) for one in entries)
+        return {
+            "right": right,
+            "wrong": tuple((one, f"{answer}1") for one, answer in right),
+            "hostile": False,
+        }
+    return {}
+
+
+@pytest.mark.parametrize("name", sorted(registry.available("grader")))
+def test_graders(name: str) -> None:
+    grader: Grader = registry.load("grader", name)
+    contract = type("Contract", (GraderContract,), {"grader": grader, **cases(name)})
+    assert {one.property: one.detail for one in findings(contract) if one.outcome == "broken"} == {}
+
+
+def test_every_parameter_given_here_belongs_to_something_registered() -> None:
+    names = {*PARAMETERS, *CLAIMS, *(name for name, _, _ in VARIANTS)}
+    assert names <= {*registry.available("operator")}
+    with pytest.raises(UserError, match="needs the parameter"):
+        contract_of("stop.token_budget")
