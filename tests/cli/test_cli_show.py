@@ -62,10 +62,73 @@ def test_every_command_has_help(cli: Cli, command: str) -> None:
 def test_show_tells_what_run_told_and_the_settings(cli: Cli, run: Run_) -> None:
     done = run("--out", "here")
     shown = cli("show", "here")
-    assert shown.out.endswith(done.out)
+    table, answers = done.out.rsplit("\n\n", 1)
+    assert f"{table}\n\npopulation health\n" in shown.out
+    assert shown.out.endswith(f"\n\n{answers}")
     for word in ("N=4, K=2, T=3", "temperature=1.0", "select uniform", "scripted"):
         assert word in shown.out
     assert cli("show", "here", "--json").json == Run("here").plain()
+
+
+def health(text: str) -> tuple[str, list[list[str]]]:
+    """The words of the header, and the cells of each row, of the table of population health."""
+    table = text.partition("population health\n")[2].partition("\n\n")[0].splitlines()
+    rule = next(i for i, line in enumerate(table) if line.startswith("─"))
+    rows = [line.replace(" of ", "/").split() for line in table[rule + 1 :] if "takeover" not in line]
+    return " ".join(table[:rule]), rows
+
+
+def test_show_tells_the_health_of_the_populations(cli: Cli, run: Run_) -> None:
+    """The table holds what the JSON holds; takeover times are counted here from the answers themselves."""
+    run("--out", "here", "--set", "evaluate=agreement", "--set", "select=tournament")
+    shown = cli("show", "here").out
+    header, cells = health(shown)
+    generations = cli("show", "here", "--json").json["generations"]
+    for word in ("entropy", "classes", "intensity", "effective", "repeated", "cached", "minorities"):
+        assert word in header
+
+    def value(number: float | None, form: str) -> str:
+        return "-" if number is None else format(number, form)
+
+    assert cells == [
+        [
+            str(row["generation"]),
+            value(row["entropy"], ".2f"),
+            value(row["distinct"], ".1f"),
+            value(row["selection_intensity"], "+.2f"),
+            value(row["effective_parents"], ".1f"),
+            value(row["repeated_parents"], ".0%"),
+            value(row["cached_share"], ".0%"),
+            f"{row['lost_minorities']}/{row['minorities']}" if row["minorities"] else "-",
+        ]
+        for row in generations
+    ]
+    assert any(row["selection_intensity"] is not None for row in generations)
+    assert any(row["lost_minorities"] for row in generations)
+
+    times: dict[float, list[int]] = {0.5: [], 1.0: []}
+    for _, populations in Run("here").populations():
+        answers = [[one.answer_class for one in population.members] for population in populations]
+        winner = max(answers[-1], key=answers[-1].count)
+        for share, found in times.items():
+            found.append(next(g for g, held in enumerate(answers) if held.count(winner) >= share * len(held)))
+    half, whole = (sorted(found)[1] for found in times.values())
+    assert f"half in generation {half} (3 of 3 problems), all in generation {whole} (3 of 3)" in shown
+
+
+def test_the_table_of_health_leaves_out_what_there_is_nothing_of(cli: Cli, problems: str) -> None:
+    cli("run", "--model", "scripted:answers=1", "--problems", problems, "--preset", "majority-voting",
+        "--population", "4", "--out", "votes")  # fmt: skip
+    header, cells = health(cli("show", "votes").out)
+    assert "entropy" in header
+    for word in ("intensity", "effective", "repeated", "minorities"):
+        assert word not in header
+    assert [row[1] for row in cells] == ["0.00"]
+    cli("run", "--model", "scripted", "--problems", problems, "--out", "begun", "--budget-tokens", "1",
+        "--concurrency", "1")  # fmt: skip
+    assert "population health" not in cli("show", "begun").out
+    cli("run", "--model", "scripted:fail=1", "--problems", problems, "--out", "failed")
+    assert "half never (0 of 3 problems), all never (0 of 3)" in cli("show", "failed").out
 
 
 def test_show_a_problem_with_its_votes_and_lineage(cli: Cli, run: Run_) -> None:
