@@ -234,7 +234,7 @@ class Population:
                 raise OperatorError(f"fitness {name!r} of candidate {one.uid}: {error}") from error
 
     def _ask(self, candidate: Candidate, prompt: Prompt) -> asyncio.Task[Completion | None]:
-        """See ``evaluation.Ask``: the call's number is taken now, its answer comes later."""
+        """See ``asking.Ask``: the call's number is taken now, its answer comes later."""
         call = self._asked.get(candidate.uid, 0)
         self._asked[candidate.uid] = call + 1
         address = Address(candidate.generation, candidate.slot, "evaluate", call)

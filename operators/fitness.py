@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from evolve_llm.asking import Ask
 from evolve_llm.candidate import Candidate
 from evolve_llm.errors import UserError
-from evolve_llm.evaluation import Ask
 from evolve_llm.operator import evaluation, name_of, settled
 from evolve_llm.problem import Problem
 from evolve_llm.toolbox import resolve

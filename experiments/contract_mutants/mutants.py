@@ -20,10 +20,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from evolve_llm.asking import Ask
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.candidate import Candidate
 from evolve_llm.errors import BackendError
-from evolve_llm.evaluation import Ask
 from evolve_llm.operator import (
     Consult,
     Copy,

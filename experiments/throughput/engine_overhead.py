@@ -135,7 +135,9 @@ def measure(name: str, count: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problems", type=int, default=1000)
     parser.add_argument("--only", choices=("bare", "barrier", "machine"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -145,9 +147,15 @@ def main() -> None:
         began = time.perf_counter()
         samples = work(arguments.problems)
         seconds = time.perf_counter() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 2**20)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1024 if sys.platform != "darwin" else 2**20
+        )
         each = seconds / (arguments.problems * N * T) * 1e6
-        print(json.dumps({"us_per_candidate": round(each, 1), "peak_mib": round(peak, 1), "memory_as_it_ran": samples}))
+        print(
+            json.dumps(
+                {"us_per_candidate": round(each, 1), "peak_mib": round(peak, 1), "memory_as_it_ran": samples}
+            )
+        )
         return
     rows = {name: measure(name, arguments.problems) for name in ("bare", "barrier", "machine")}
     for name, row in rows.items():
@@ -171,7 +179,9 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
 
 
 if __name__ == "__main__":

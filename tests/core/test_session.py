@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,3 +240,12 @@ def test_a_run_can_be_read_while_it_is_written() -> None:
         assert database(out) == database(quiet)
     assert seen
     assert sorted(seen) == seen
+
+
+def test_public_names_are_not_hidden_by_modules_of_the_same_name() -> None:
+    import evolve_llm
+
+    folder = Path(evolve_llm.__file__).parent
+    modules = {path.stem for path in folder.iterdir()}
+    assert not modules & set(evolve_llm.__all__)
+    assert all(callable(getattr(evolve_llm, name)) for name in evolve_llm.__all__)

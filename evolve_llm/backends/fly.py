@@ -1,0 +1,101 @@
+"""The fruit fly: the tiny model that this package carries, run by the embedded llama.cpp.
+
+It knows the problem set ``locks`` and nothing else: 27 characters, each a token. How it was made and what
+it can show stands in its model card beside the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from evolve_llm.backends.llama_cpp import CacheType, LlamaCpp, LlamaCppOptions
+from evolve_llm.backends.options import read_options
+from evolve_llm.errors import BackendError, RequestError, UserError
+from evolve_llm.request import Completion, Prompt, Request
+
+FILE_NAME = "fly.gguf"
+SUMS_NAME = "SHA256SUMS"
+VOCABULARY = frozenset("0123456789abcdefABCDEF<>|;.")
+FOLDER = Path(str(files("evolve_llm"))) / "models" / "fly"
+
+
+class FlyOptions(LlamaCppOptions):
+    """As for any file, with sizes that suit a model of a million parameters."""
+
+    n_parallel: int = Field(default=16, ge=1, le=256, description="slots: requests generated at once")
+    context_length: Literal[512] = Field(
+        default=512, description="window of one slot: what it was built with"
+    )
+    cache_type_k: CacheType = Field(default="f32", description="number format of the keys in the KV cache")
+    cache_type_v: CacheType = Field(default="f32", description="number format of the values in the KV cache")
+    cache_ram: int = Field(
+        default=0, ge=0, description="MiB of memory for prefixes that left their slot; 0: none"
+    )
+
+
+class Fly(LlamaCpp):
+    """The embedded engine, which says so when it is asked what the fly has no letters for."""
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer in a free slot. Raises RequestError ``bad_request`` for a character outside the vocabulary."""
+        fault = outside(request.prompt)
+        if fault is not None:
+            raise RequestError("bad_request", fault)
+        return await super().generate(request)
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Exact. Raises UserError for a character outside the vocabulary: before a run has begun."""
+        fault = outside(prompt)
+        if fault is not None:
+            raise UserError(fault)
+        return await super().count_tokens(prompt)
+
+
+def outside(prompt: Prompt) -> str | None:
+    """What to say of the first character that the fly does not know, None where it knows them all."""
+    for message in prompt.messages:
+        for place, character in enumerate(message.content):
+            if character not in VOCABULARY:
+                return (
+                    f"the fly does not know the character {character!r} (place {place + 1} of "
+                    f"{message.content[:60]!r}): it is a model for the problem set locks alone, with the characters "
+                    f"{''.join(sorted(VOCABULARY))}; for other problems take another model (evolve-llm doctor "
+                    "lists what can be had)"
+                )
+    return None
+
+
+def shipped_weights(folder: Path = FOLDER) -> Path:
+    """The GGUF of this package, its checksum verified.
+
+    Raises BackendError where the file or its checksum is missing, or they do not agree.
+    """
+    path = folder / FILE_NAME
+    again = "install evolve-llm again, or train one: experiments/fruit_fly/README.md in the source"
+    try:
+        lines = (folder / SUMS_NAME).read_text("ascii").splitlines()
+        sums = {name: digest for digest, name in map(str.split, lines)}
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise BackendError(f"the fly's weights are missing or cannot be read ({error}); {again}") from error
+    if found != sums.get(FILE_NAME):
+        raise BackendError(
+            f"the fly's weights {path} are damaged: their SHA-256 is {found[:16]}..., not "
+            f"{sums.get(FILE_NAME, '(none given)')[:16]}...; {again}"
+        )
+    return path
+
+
+def fly(argument: str = "", **options: object) -> Fly:
+    """The factory of ``--model fly``. Raises UserError for an argument or an unknown option."""
+    if argument:
+        raise UserError(
+            f"fly takes no argument, got {argument!r}; for a file of your own: --model llama_cpp:FILE"
+        )
+    chosen = read_options(FlyOptions, "fly", options)
+    return Fly(shipped_weights, name="fly", options=chosen)
