@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from evolve_llm.candidate import Candidate, Fitness, Status, fitness_class
+from evolve_llm.candidate import Candidate
 from evolve_llm.errors import StoreError, UserError
 from evolve_llm.problem import Problem
-from evolve_llm.request import Completion, FinishReason
+from evolve_llm.request import Completion
 from evolve_llm.run_files import (
     connect,
     create,
@@ -37,48 +36,13 @@ from evolve_llm.run_files import (
     store_error,
     take_directory,
 )
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.stored import Address, Failure, Recalled, StoredPopulation, StoreReader
+from evolve_llm.verdict import Verdict
+
+__all__ = ["Address", "Failure", "Recalled", "Store", "StoredPopulation"]
 
 
-class Address(NamedTuple):
-    """Where a completion belongs within its problem."""
-
-    generation: int
-    slot: int
-    purpose: str
-    call: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A request that could not be answered, and why (a ``RequestError``'s reason and detail)."""
-
-    reason: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """A stored outcome with the digest of the prompt it answered."""
-
-    prompt: str
-    outcome: Completion | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPopulation:
-    """One finished generation of one problem as stored.
-
-    ``fitness`` (values by uid) is as it was in this generation: a survivor's may have changed since.
-    """
-
-    generation: int
-    members: tuple[Candidate, ...]
-    verdicts: Mapping[str, Verdict]
-    fitness: Mapping[str, Sequence[float]] = field(default_factory=dict)
-
-
-class Store:
+class Store(StoreReader):
     """A run directory opened for reading, or, through ``open_for_run``, for one process to write."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: int | None) -> None:
@@ -289,162 +253,6 @@ class Store:
                 raise StoreError(f"{self.path / 'run.db'} cannot hold what it was given: {error}") from error
             raise
 
-    # ---------------------------------------------------------------- reading
-
-    def _rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        try:
-            return self._db.execute(query, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise store_error(self.path, error) from error
-
-    def problems(self) -> list[Problem]:
-        """All problems, in order."""
-        return [
-            Problem(**json.loads(body)) for (body,) in self._rows("SELECT body FROM problems ORDER BY ord")
-        ]
-
-    def count_problems(self) -> int:
-        """How many problems the run has."""
-        return int(self._rows("SELECT count(*) FROM problems")[0][0])
-
-    def recall(self, order: int) -> dict[Address, Recalled]:
-        """Every outcome an earlier session stored for a problem."""
-        rows = self._rows(
-            "SELECT generation, slot, purpose, call, prompt, error, detail, text, finish_reason, prompt_tokens,"
-            " completion_tokens, cached_tokens, reasoning, logprobs, first_token FROM completions WHERE ord = ?",
-            order,
-        )
-        found = {}
-        for generation, slot, purpose, call, prompt, error, detail, *answer in rows:
-            outcome = Failure(error, detail or "") if error is not None else _completion(*answer)
-            found[Address(generation, slot, purpose, call)] = Recalled(prompt, outcome)
-        return found
-
-    def finished(self) -> set[int]:
-        """Problems (by order) that have their answer."""
-        return {order for (order,) in self._rows("SELECT ord FROM answers")}
-
-    def answers(self) -> dict[int, tuple[str | None, str | None]]:
-        """The answer of each finished problem: (uid of the answering candidate, answer as written)."""
-        return {
-            order: (uid, answer) for order, uid, answer in self._rows("SELECT ord, uid, answer FROM answers")
-        }
-
-    def candidates(self, order: int, *, texts: bool = False) -> list[Candidate]:
-        """Everyone born in the finished generations of a problem, in order of birth, survivors or not.
-
-        ``texts``: with the chains themselves.
-        """
-        chain = (
-            "coalesce(c.copied, (SELECT m.text FROM completions m WHERE m.ord = c.ord AND m.generation ="
-            " c.generation AND m.slot = c.slot AND m.purpose = 'vary' ORDER BY m.call DESC LIMIT 1), '')"
-            if texts
-            else "''"
-        )
-        rows = self._rows(
-            "SELECT generation, slot, operator, parents, dropped, status, reason, answer, answer_class,"
-            f" prompt_tokens, completion_tokens, cached_tokens, copied IS NOT NULL, {chain}"
-            " FROM candidates c WHERE ord = ? ORDER BY generation, slot",
-            order,
-        )
-        (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", order)[0]
-        kind = Fitness
-        fitness: dict[str, list[float]] = {}
-        query = (
-            "SELECT fitness, weights FROM populations WHERE ord = ? AND fitness != '{}' ORDER BY generation"
-        )
-        for values, weights in self._rows(query, order):
-            fitness |= json.loads(values)
-            kind = fitness_class(json.loads(weights))
-        found = []
-        for (
-            generation,
-            slot,
-            operator,
-            parents,
-            dropped,
-            status,
-            reason,
-            answer,
-            klass,
-            asked,
-            written,
-            cached,
-            copied,
-            text,
-        ) in rows:
-            one = Candidate(
-                problem=identity,
-                generation=generation,
-                slot=slot,
-                operator=operator,
-                text=text,
-                answer=answer,
-                answer_class=klass,
-                parents=tuple(json.loads(parents)),
-                dropped=tuple(json.loads(dropped)),
-                status=Status(status),
-                reason=reason,
-                prompt_tokens=asked,
-                completion_tokens=written,
-                cached_tokens=cached,
-                copied=bool(copied),
-            )
-            if one.uid in fitness:
-                one.fitness = kind()
-                one.fitness.assign(fitness[one.uid])
-            found.append(one)
-        return found
-
-    def populations(self, order: int, *, texts: bool = False) -> list[StoredPopulation]:
-        """The finished generations of a problem, oldest first. ``texts``: with the chains themselves."""
-        born = {one.uid: one for one in self.candidates(order, texts=texts)}
-        verdicts = self.verdicts(order)
-        found = []
-        query = "SELECT generation, members, fitness FROM populations WHERE ord = ? ORDER BY generation"
-        for generation, listed, fitness in self._rows(query, order):
-            members = tuple(born[uid] for uid in json.loads(listed))
-            graded = {
-                one.uid: verdicts[one.answer] for one in members if not one.failed and one.answer in verdicts
-            }
-            found.append(StoredPopulation(generation, members, graded, json.loads(fitness)))
-        return found
-
-    def verdicts(self, order: int) -> dict[str | None, Verdict]:
-        """Verdicts of a problem by answer; None is the chain without an answer."""
-        rows = self._rows("SELECT answer, grade, rule, score, detail FROM verdicts WHERE ord = ?", order)
-        return {
-            answer or None: Verdict(Grade(grade), rule, score, detail)
-            for answer, grade, rule, score, detail in rows
-        }
-
-    def tokens(self) -> list[tuple[int, str, int, int, int, int]]:
-        """(generation, purpose, requests, prompt, completion, cached tokens) summed over problems."""
-        return [
-            (row[0], row[1], row[2], row[3], row[4], row[5])
-            for row in self._rows(
-                "SELECT generation, purpose, count(*), sum(prompt_tokens), sum(completion_tokens),"
-                " sum(cached_tokens) FROM completions GROUP BY generation, purpose ORDER BY generation, purpose"
-            )
-        ]
-
-    def spending(self) -> list[tuple[int, int, int, int]]:
-        """(problem's order, generation, prompt tokens, completion tokens) of everything stored."""
-        return [
-            (row[0], row[1], row[2], row[3])
-            for row in self._rows(
-                "SELECT ord, generation, sum(prompt_tokens), sum(completion_tokens) FROM completions"
-                " GROUP BY ord, generation ORDER BY ord, generation"
-            )
-        ]
-
-    def spent(self) -> int:
-        """Prompt and completion tokens of everything stored."""
-        ((total,),) = self._rows(
-            "SELECT coalesce(sum(prompt_tokens + completion_tokens), 0) FROM completions"
-        )
-        return int(total)
-
 
 def _row(order: int, one: Candidate) -> tuple[Any, ...]:
     return (
@@ -467,18 +275,3 @@ def _row(order: int, one: Candidate) -> tuple[Any, ...]:
 
 def _verdict_row(order: int, answer: str | None, verdict: Verdict) -> tuple[Any, ...]:
     return (order, answer or "", verdict.grade.value, verdict.rule, verdict.score, verdict.detail)
-
-
-def _completion(
-    text: str,
-    finish: FinishReason,
-    asked: int,
-    written: int,
-    cached: int,
-    reasoning: str | None,
-    logprobs: str | None,
-    first: str | None,
-) -> Completion:
-    found = tuple(json.loads(logprobs)) if logprobs else ()
-    likeliest = tuple((token, value) for token, value in json.loads(first)) if first else ()
-    return Completion(text, finish, asked, written, cached, reasoning or "", found, likeliest)
