@@ -106,7 +106,7 @@ class Caller:
                 if self.meter.exhausted:
                     self.permits.close()
             committed = self.store.put(order, address, digest, seed, outcome)
-        await asyncio.shield(committed)  # others wait for the same commit: whoever is cancelled, they are not
+        await committed
         return outcome
 
 
@@ -321,9 +321,12 @@ def clean(text: str) -> str:
 
 
 def _cleaned(completion: Completion) -> Completion:
+    text, reasoning = clean(completion.text), clean(completion.reasoning)
+    if text is completion.text and reasoning is completion.reasoning and not completion.first_token:
+        return completion
     return replace(
         completion,
-        text=clean(completion.text),
-        reasoning=clean(completion.reasoning),
+        text=text,
+        reasoning=reasoning,
         first_token=tuple((clean(token), value) for token, value in completion.first_token),
     )

@@ -50,7 +50,7 @@ class Store(StoreReader):
         self._db = connection
         self._lock = lock
         self._pending: list[tuple[Any, ...]] = []
-        self._committed: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
 
     # ---------------------------------------------------------------- opening and closing
 
@@ -137,7 +137,10 @@ class Store(StoreReader):
     def put(
         self, order: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure
     ) -> asyncio.Future[None]:
-        """Store one outcome; the future is done once it is committed (with all that arrived meanwhile)."""
+        """Store one outcome; the future is done once it is committed (with all that arrived meanwhile).
+
+        Each call gets a future of its own: a waiter that is cancelled takes nobody else's commit with it.
+        """
         if isinstance(outcome, Failure):
             tail: tuple[Any, ...] = (
                 None,
@@ -165,22 +168,27 @@ class Store(StoreReader):
                 dump(outcome.first_token) if outcome.first_token else None,
             )
         self._pending.append((order, *address, prompt, seed, *tail))
-        if self._committed is None:
-            loop = asyncio.get_running_loop()
-            self._committed = loop.create_future()
-            loop.call_soon(self._commit_batch, self._committed)
-        return self._committed
+        loop = asyncio.get_running_loop()
+        if not self._waiters:
+            loop.call_soon(self._commit_batch)
+        waiter = loop.create_future()
+        self._waiters.append(waiter)
+        return waiter
 
-    def _commit_batch(self, done: asyncio.Future[None]) -> None:
-        self._committed = None
+    def _commit_batch(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        failure: Exception | None = None
         try:
             self._flush()
         except Exception as error:  # whatever it is, those who wait must hear of it
-            if not done.cancelled():
-                done.set_exception(error)
-        else:
-            if not done.cancelled():
-                done.set_result(None)
+            failure = error
+        for waiter in waiters:
+            if waiter.cancelled():
+                continue
+            if failure is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(failure)
 
     def _flush(self) -> None:
         if not self._pending:

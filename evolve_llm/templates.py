@@ -216,6 +216,7 @@ class Templates:
         try:
             tree = _ENVIRONMENT.parse(text)
             template = _ENVIRONMENT.from_string(text)
+            template.globals = dict(template.globals)  # copied at each rendering, where a chain map is slow
         except jinja2.TemplateSyntaxError as error:
             raise UserError(f"the prompt template {origin}, line {error.lineno}: {error.message}") from error
         except (jinja2.TemplateError, RecursionError) as error:
