@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from evolve_llm.request import Completion, ModelInfo, Prompt, Request
 
-__all__ = ["Backend", "Completion", "ModelInfo", "Prompt", "Request"]
+__all__ = ["Backend", "Completion", "Load", "ModelInfo", "Prompt", "Request", "load_of", "token_starts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine has on its hands: requests in the batch that runs, and requests that wait for room in it."""
+
+    running: int
+    waiting: int
 
 
 @runtime_checkable
@@ -60,3 +70,26 @@ class Backend(Protocol):
     async def close(self) -> None:
         """Release everything. Idempotent; never raises."""
         ...
+
+
+# ---- what a backend may also offer, as methods of these names
+
+
+async def token_starts(backend: Backend, text: str) -> Sequence[int] | None:
+    """Where each token of a text starts, in characters, ascending; None where the engine cannot tell.
+
+    Asks the backend's own ``async token_starts(text) -> Sequence[int] | None``, where it has one.
+    """
+    asked = getattr(backend, "token_starts", None)
+    found: Sequence[int] | None = None if asked is None else await asked(text)
+    return found
+
+
+async def load_of(backend: Backend) -> Load | None:
+    """How busy the engine is just now; None where it cannot tell.
+
+    Asks the backend's own ``async load() -> Load | None``, where it has one.
+    """
+    asked = getattr(backend, "load", None)
+    found: Load | None = None if asked is None else await asked()
+    return found
