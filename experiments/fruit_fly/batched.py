@@ -1,0 +1,427 @@
+"""The fly as a backend that samples in large batches: for studies that ask it a hundred thousand times.
+
+llama.cpp, which `--model fly` uses, answers about 40 requests a second here; this one gathers the requests that wait
+on the event loop, groups those whose prompts are equally long, and samples each group in a thread with the network
+of ``model.py``. A request's text depends on its prompt, its seed and the weights, never on what it is batched with,
+up to the last bits of a float32 sum (see `uniforms`).
+
+    from batched import batched_fly
+    evolve("locks?size=200", preset="fly", model=batched_fly())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from bundles import CHARACTERS, EOS, ID, SLOT, VOCABULARY, ZERO
+from model import Fly, Shape
+from numpy.typing import NDArray
+from safetensors.torch import load as read_safetensors
+from torch import Tensor
+
+from evolve_llm.backends.base import Backend, Load
+from evolve_llm.errors import BackendError, RequestError, UserError
+from evolve_llm.request import Completion, FinishReason, ModelInfo, Prompt, Request
+from problems.locks import LABELS, OPEN, SHUT, TURN, Lock, read_question
+
+SHIPPED = Path(__file__).parents[2] / "evolve_llm" / "models" / "fly" / "model.safetensors"
+HEAD_SIZE = 32
+"""Of every fly; the weights tell all other sizes."""
+
+CHUNK_TOKENS = 1024
+"""Prompt tokens that go through the network at once: more do not stay in the cache of a core."""
+
+Cache = list[tuple[Tensor, Tensor]]
+
+_TEXT = [token if token in CHARACTERS else "" for token in VOCABULARY]  # <pad> and unused tokens are no text
+_END = ID[EOS]
+
+
+def batched_fly(
+    weights: str | Path | None = None, threads: int = 1, *, batch: int = 64, capacity: int = 2048
+) -> Backend:
+    """The fly, or other weights of its kind.
+
+    ``weights``: a ``.safetensors`` file, a ``.pt`` file of ``train.py``, or a folder with ``model.safetensors`` or
+    ``fly.pt``; by default the fly that ships. ``threads`` of torch; ``batch`` rows are sampled at once, and
+    ``capacity`` requests may wait. Raises UserError where there are no weights.
+    """
+    return BatchedFly(_file(Path(weights) if weights is not None else SHIPPED), threads, batch, capacity)
+
+
+def _file(path: Path) -> Path:
+    tried = [path, path / "model.safetensors", path / "fly.pt"]
+    for one in tried:
+        if one.is_file():
+            return one
+    raise UserError(f"no weights at {path}; give a .safetensors or .pt file, or a folder that holds one")
+
+
+def load_fly(path: Path) -> Fly:
+    """The network of a weights file; its sizes are read off the weights."""
+    if path.suffix == ".pt":
+        weights = torch.load(path, weights_only=False, map_location="cpu")["weights"]
+    else:
+        weights = read_safetensors(path.read_bytes())
+    words, width = weights["model.embed_tokens.weight"].shape
+    shape = Shape(
+        vocab_size=words,
+        hidden_size=width,
+        intermediate_size=len(weights["model.layers.0.mlp.gate_proj.weight"]),
+        num_hidden_layers=1 + max(int(name.split(".")[2]) for name in weights if ".layers." in name),
+        num_attention_heads=width // HEAD_SIZE,
+    )
+    fly = Fly(shape)
+    fly.load_state_dict(weights)
+    return fly.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the requests of one batch have in common: lengths in tokens, and how to sample."""
+
+    prompt: int
+    room: int
+    temperature: float
+    logprobs: bool
+
+
+Sampled = tuple[list[int], list[float]]
+"""Tokens of one row, the end mark included, and their log-probabilities where they were asked for."""
+
+
+def uniforms(seeds: Sequence[int], room: int) -> NDArray[np.float64]:
+    """Random numbers in [0, 1) for each row, [rows, room], a function of the row's own seed.
+
+    Philox is counter-based: the first numbers are the same whatever ``room`` is. One number picks one token from the
+    cumulated probabilities, so another batch, whose logits differ in the last bits, gives another token
+    only where the number falls within 1e-6 of a boundary.
+    """
+    out = np.empty((len(seeds), room))
+    for row, seed in zip(out, seeds, strict=True):
+        np.random.Generator(np.random.Philox(key=seed)).random(out=row)
+    return out
+
+
+class Network:
+    """The weights of a `Fly`, laid out for sampling: fused matrices, norms folded in.
+
+    ``cache`` is a list of (keys, values) for each layer, each [rows, heads, positions, head size].
+    """
+
+    def __init__(self, fly: Fly) -> None:
+        self.shape = fly.shape
+        self.words = fly.model.embed_tokens.weight.detach()
+        self.head = self.words * fly.model.norm.weight.detach()
+        self.turn = fly.turn
+        self.layers = []
+        for layer in fly.model.layers:
+            a, m = layer.self_attn, layer.mlp
+            qkv = torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight]) * layer.input_layernorm.weight
+            gate_up = torch.cat([m.gate_proj.weight, m.up_proj.weight]) * layer.post_attention_layernorm.weight
+            parts = (qkv, a.o_proj.weight, gate_up, m.down_proj.weight)
+            self.layers.append([part.detach().contiguous() for part in parts])
+
+    def room(self, rows: int, positions: int) -> Cache:
+        """An empty cache."""
+        size = (rows, self.shape.num_attention_heads, positions, self.shape.head_size)
+        return [(torch.zeros(size), torch.zeros(size)) for _ in self.layers]
+
+    def read(self, tokens: Tensor, cache: Cache, last: int) -> Tensor:
+        """Fill the cache with texts of one length; logits after their last tokens, [rows, last, vocabulary]."""
+        length = tokens.shape[1]
+        size = max(1, CHUNK_TOKENS // length)
+        turn = [table[None, :length, None] for table in self.turn]
+        pieces = []
+        for first in range(0, len(tokens), size):
+            part = slice(first, first + size)
+
+            def attend(q: Tensor, k: Tensor, v: Tensor, layer: int, part: slice = part) -> Tensor:
+                keys, values = cache[layer]
+                keys[part, :, :length], values[part, :, :length] = k, v
+                return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+            pieces.append(self._pass(tokens[part], turn, attend, last))
+        return torch.cat(pieces)
+
+    def step(self, tokens: Tensor, cache: Cache, starts: Tensor) -> Tensor:
+        """Some more tokens a row, [rows, m], from the row's own position on; logits after each of them."""
+        rows, more = tokens.shape
+        places = starts[:, None] + torch.arange(more)
+        turn = [table[places][:, :, None] for table in self.turn]
+        end = int(starts.max()) + more
+        seen = (torch.arange(end) <= places[..., None])[:, None]
+        which = torch.arange(rows)[:, None]
+
+        def attend(q: Tensor, k: Tensor, v: Tensor, layer: int) -> Tensor:
+            keys, values = cache[layer]
+            keys[which, :, places], values[which, :, places] = k.transpose(1, 2), v.transpose(1, 2)
+            return F.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end], attn_mask=seen)
+
+        return self._pass(tokens, turn, attend, more)
+
+    def _pass(
+        self, tokens: Tensor, turn: Sequence[Tensor], attend: Callable[..., Tensor], last: int
+    ) -> Tensor:
+        x = F.embedding(tokens, self.words)
+        rows, length, width = x.shape
+        heads, size = self.shape.num_attention_heads, self.shape.head_size
+        for number, (qkv, out, gate_up, down) in enumerate(self.layers):
+            all_three = F.linear(self._norm(x), qkv).view(rows, length, 3 * heads, size)
+            qk, v = all_three[:, :, : 2 * heads], all_three[:, :, 2 * heads :]
+            qk = qk * turn[0] + torch.cat([-qk[..., size // 2 :], qk[..., : size // 2]], -1) * turn[1]
+            q, k = qk[:, :, :heads], qk[:, :, heads:]
+            mixed = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), number).transpose(1, 2)
+            x = x + F.linear(mixed.reshape(rows, length, width), out)
+            if number + 1 == len(self.layers):
+                x = x[:, -last:]
+            gate, up = F.linear(self._norm(x), gate_up).chunk(2, -1)
+            x = x + F.linear(F.silu(gate) * up, down)
+        return F.linear(self._norm(x), self.head)
+
+    def _norm(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], None, self.shape.rms_norm_eps)
+
+
+def draft(locks: Sequence[Lock], written: Sequence[int]) -> list[int]:
+    """What a faultless chain would go on with, as far as that can be known: up to the next guess, or the end mark.
+
+    ``written`` are the tokens so far. The fly mostly writes just this, and where it does, six tokens cost
+    one pass (speculative decoding: Leviathan et al., arXiv 2211.17192). The text does not depend on it.
+    """
+    place, inside = divmod(len(written), SLOT)
+    if place >= len(locks):
+        return [_END]
+    if inside < 2:
+        return [] if inside else [ID[LABELS[place]]]
+    y, lock, found = written[-1] - ZERO, locks[place], []
+    if not 0 <= y <= 9:
+        return []
+    for wheel in lock.wheels[inside - 2 :]:
+        y = (TURN[y] + wheel) % 10
+        found.append(ZERO + y)
+    verdict = ID[OPEN[place] if y == lock.target else SHUT]
+    return [*found, verdict, ID[LABELS[place + 1]] if place + 1 < len(locks) else _END]
+
+
+@torch.inference_mode()
+def sample_rows(net: Network, prompts: Sequence[str], seeds: Sequence[int], shared: Shared) -> list[Sampled]:
+    """Sample after each prompt until its end mark or ``room`` tokens. Temperature 0 is greedy.
+
+    Equal prompts are read once. Each pass takes a row's last token and the `draft` of what follows; what stays of
+    the draft is what the row's own random numbers would have picked one by one.
+    """
+    start, room = shared.prompt, shared.room
+    locks = [_locks(text) for text in prompts]
+    written: list[list[int]] = [[] for _ in prompts]
+    likely: list[list[float]] = [[] for _ in prompts]
+    drafts = [draft(bundle, []) for bundle in locks]
+    numbers = torch.from_numpy(uniforms(seeds, room + SLOT))
+    texts = {text: place for place, text in enumerate(dict.fromkeys(prompts))}
+    cache = net.room(len(texts), start + room + SLOT)
+    first = [[ID[character] for character in text] + [ID[LABELS[0]]] for text in texts]
+    logits = net.read(torch.tensor(first), cache, 2)
+    if len(texts) < len(prompts):
+        copies = torch.tensor([texts[text] for text in prompts])
+        logits, cache = logits[copies], [(k[copies], v[copies]) for k, v in cache]
+    rows = list(range(len(prompts)))  # those in the cache
+    while True:
+        places = torch.tensor([len(written[row]) for row in rows])[:, None] + torch.arange(logits.shape[1])
+        chosen = _drawn(logits, numbers[torch.tensor(rows)[:, None], places], shared.temperature)
+        chances = F.log_softmax(logits, -1).gather(2, chosen[..., None])[..., 0].tolist() if shared.logprobs else []
+        for index, (row, picked) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+            tokens = written[row]
+            if not _open(tokens, room):
+                continue
+            guessed = drafts[row]
+            right = next((i for i, guess in enumerate(guessed) if guess != picked[i]), len(guessed))
+            kept = picked[: min(right + 1, room - len(tokens))]
+            kept = kept[: kept.index(_END) + 1] if _END in kept else kept
+            tokens += kept
+            if chances:
+                likely[row] += chances[index][: len(kept)]
+        going = [index for index, row in enumerate(rows) if _open(written[row], room)]
+        if not going:
+            return list(zip(written, likely, strict=True))
+        if len(going) <= len(rows) // 2:
+            rows = [rows[index] for index in going]
+            cache = [(k[going], v[going]) for k, v in cache]
+        for row in rows:
+            drafts[row] = draft(locks[row], written[row])
+        width = 1 + max(len(drafts[row]) for row in rows)
+        fed = [[written[row][-1], *drafts[row]] for row in rows]
+        starts = torch.tensor([start + len(written[row]) - 1 for row in rows])
+        logits = net.step(torch.tensor([one + [_END] * (width - len(one)) for one in fed]), cache, starts)
+
+
+def _open(tokens: Sequence[int], room: int) -> bool:
+    return not tokens or (tokens[-1] != _END and len(tokens) < room)
+
+
+def _locks(prompt: str) -> list[Lock]:
+    """The locks of a prompt's question, none where it has no such thing."""
+    try:
+        return read_question(prompt.rpartition("|")[2].strip("<>"))
+    except ValueError:
+        return []
+
+
+def _drawn(logits: Tensor, numbers: Tensor, temperature: float) -> Tensor:
+    if temperature == 0:
+        return logits.argmax(-1)
+    cumulated = F.softmax(logits.double() / temperature, -1).cumsum(-1)
+    return (cumulated < numbers[..., None] * cumulated[..., -1:]).sum(-1)
+
+
+_Waiting = tuple[Request, str, "asyncio.Future[Completion]"]
+
+
+class BatchedFly:
+    """See `batched_fly`. One batch runs at a time: always the largest group, of which the oldest come first."""
+
+    def __init__(self, path: Path, threads: int = 1, batch: int = 64, capacity: int = 2048) -> None:
+        if min(threads, batch, capacity) < 1:
+            raise UserError("threads, batch and capacity must be at least 1")
+        self.identity = f"batched_fly:{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        self.capacity = capacity
+        self.batches = 0
+        self._path, self._threads, self._batch = path, threads, batch
+        self._groups: dict[Shared, list[_Waiting]] = defaultdict(list)
+        self._running: list[_Waiting] = []
+        self._net: Network | None = None
+        self._arrived = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def start(self) -> ModelInfo:
+        """Load the weights. Raises BackendError where they are none of a fly."""
+        self._thread = ThreadPoolExecutor(1, "fly", torch.set_num_threads, (self._threads,))
+        try:
+            loop = asyncio.get_running_loop()
+            self._net = await loop.run_in_executor(self._thread, lambda: Network(load_fly(self._path)))
+        except Exception as error:
+            raise BackendError(f"{self._path} holds no fly: {error}") from error
+        self._arrived = asyncio.Event()
+        self._work = asyncio.create_task(self._serve())
+        return ModelInfo(
+            self.identity,
+            self._net.shape.max_position_embeddings,
+            {"engine": "experiments/fruit_fly/batched.py", "torch": str(torch.__version__), "dtype": "float32"},
+        )
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer in one of the next batches. Raises RequestError ``context_overflow`` and ``bad_request``
+        (characters it does not have, top_p, top_k, min_p, stop), BackendError when it is not running."""
+        if self._net is None or self._work is None or self._work.done():
+            raise BackendError("the batched fly is not started (or already closed)")
+        text, asked = _text(request.prompt), request.sampling
+        if asked.top_p != 1 or asked.top_k or asked.min_p or asked.stop:
+            raise RequestError("bad_request", "the batched fly samples by temperature alone")
+        strange = set(text) - set(CHARACTERS)
+        if strange or not text:
+            raise RequestError("bad_request", f"the fly has no {sorted(strange)[:5]}" if strange else "empty prompt")
+        room = min(asked.max_tokens, self._net.shape.max_position_embeddings - len(text))
+        if room < 1:
+            raise RequestError("context_overflow", f"{len(text)} prompt tokens")
+        future: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        shared = Shared(len(text), room, asked.temperature, request.logprobs)
+        self._groups[shared].append((request, text, future))
+        self._arrived.set()
+        return await future
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """Exact: one token a character."""
+        return len(_text(prompt))
+
+    async def token_starts(self, text: str) -> Sequence[int]:
+        """Every character is a token."""
+        return range(len(text))
+
+    async def load(self) -> Load:
+        """Rows of the batch that runs, and requests that wait for another."""
+        return Load(len(self._running), self._waiting)
+
+    async def close(self) -> None:
+        """End the worker and drop what waits."""
+        work, thread, self._work, self._thread = self._work, self._thread, None, None
+        if work is not None:
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+        if thread is not None:
+            thread.shutdown(wait=True)
+        self._net = None
+
+    @property
+    def _waiting(self) -> int:
+        return sum(map(len, self._groups.values()))
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                await self._arrived.wait()
+                before = -1
+                while before != (before := self._waiting):  # as long as more arrive, wait for them
+                    await asyncio.sleep(0.001)
+                shared = max(self._groups, key=lambda key: len(self._groups[key]))
+                self._running = self._take(shared)
+                if self._running:
+                    prompts = [text for _, text, _ in self._running]
+                    seeds = [request.seed for request, _, _ in self._running]
+                    self.batches += 1
+                    try:
+                        rows = await loop.run_in_executor(
+                            self._thread, sample_rows, self._net, prompts, seeds, shared
+                        )
+                    except Exception as error:
+                        for _, _, future in self._running:
+                            if not future.done():
+                                future.set_exception(BackendError(f"the batched fly failed: {error!r}"))
+                        continue
+                    for (_, _, future), row in zip(self._running, rows, strict=True):
+                        if not future.done():
+                            future.set_result(_completion(row, shared))
+                self._running = []
+        finally:
+            for waiting in [*self._groups.values(), self._running]:
+                for _, _, future in waiting:
+                    future.cancel()
+            self._groups.clear()
+
+    def _take(self, shared: Shared) -> list[_Waiting]:
+        """The oldest requests of a group that nobody has given up meanwhile, at most a batch."""
+        group = [one for one in self._groups.pop(shared) if not one[2].done()]
+        if len(group) > self._batch:
+            self._groups[shared] = group[self._batch :]
+        if not self._groups:
+            self._arrived.clear()
+        return group[: self._batch]
+
+
+def _text(prompt: Prompt) -> str:
+    """The messages one after the other: the fly's chat template."""
+    return "".join(message.content for message in prompt.messages)
+
+
+def _completion(row: Sampled, shared: Shared) -> Completion:
+    tokens, logprobs = row
+    ended = tokens[-1] == _END
+    finish: FinishReason = "stop" if ended else "length"
+    return Completion(
+        "".join(_TEXT[token] for token in tokens),
+        finish,
+        prompt_tokens=shared.prompt,
+        completion_tokens=len(tokens),
+        logprobs=tuple(logprobs),
+    )
