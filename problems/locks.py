@@ -151,7 +151,7 @@ def load(
     *,
     size: int = 100,
     seed: int = 0,
-    locks: str = "1,2,3,4",
+    locks: int | str = "1,2,3,4",
     split: Split = "held_out",
 ) -> Iterator[Problem]:
     """``size`` bundles, whose numbers of locks go round ``locks``. Problem i is the same for any ``size``.

@@ -80,10 +80,23 @@ def interval(values: Array, rng: np.random.Generator) -> list[float]:
     return [round(float(x), 4) for x in (values.mean(), low, high)]
 
 
+Rivals = dict[str, Array]
+"""Expected accuracy of each problem under a way to answer without aggregation."""
+
+
 def evaluate(
-    fly: Fly, problems: dict[int, Array], ks: list[int], size: int, generations: int, seed: int
+    fly: Fly,
+    problems: dict[int, Array],
+    ks: list[int],
+    size: int,
+    generations: int,
+    seed: int,
+    rivals: Rivals | None = None,
 ) -> dict[str, Any]:
-    """RSA for each K: by generation pass@1, pass@N, majority of the population, different answers; text errors."""
+    """RSA for each K: by generation pass@1, pass@N, majority of the population, different answers; text errors.
+
+    With ``rivals`` also the last generation's pass@1 less theirs, paired by problem.
+    """
     out: dict[str, Any] = {}
     for k in ks:
         rng = np.random.default_rng([seed, k])
@@ -117,24 +130,33 @@ def evaluate(
             "last": interval(np.concatenate([m.right.mean(1) for m in last]), draws),
             "gain": interval(gains, draws),
         }
+        for name, scores in (rivals or {}).items():
+            out[str(k)][f"last less {name}"] = interval(
+                np.concatenate([m.right.mean(1) for m in last]) - scores, draws
+            )
         print(f"  K={k}", out[str(k)]["pass@1"], flush=True)
     return out
 
 
-def without_aggregation(fly: Fly, problems: dict[int, Array], samples: int, seed: int) -> dict[str, Any]:
+def without_aggregation(
+    fly: Fly, problems: dict[int, Array], samples: int, seed: int
+) -> tuple[dict[str, Any], Rivals]:
     """What ``samples`` standard samples a problem are worth, chosen by vote or by their own verdicts."""
     torch_rng = torch.Generator().manual_seed(seed + 1)
     rows = [marked(bundle, first_generation(fly, bundle, samples, torch_rng)) for bundle in problems.values()]
     draws = np.random.default_rng(0)
+    rivals = {
+        "majority": np.concatenate([majority(m) for m in rows]),
+        "best by own verdicts": np.concatenate([best_by_claims(m) for m in rows]),
+    }
     return {
         "samples": samples,
         "pass@1": round(float(np.mean([m.right.mean(1) for m in rows])), 4),
-        "majority": interval(np.concatenate([majority(m) for m in rows]), draws),
-        "best by own verdicts": interval(np.concatenate([best_by_claims(m) for m in rows]), draws),
+        **{name: interval(scores, draws) for name, scores in rivals.items()},
         "best by own verdicts, by locks": [round(float(np.mean(best_by_claims(m))), 3) for m in rows],
         "majority by locks": [round(float(np.mean(majority(m))), 3) for m in rows],
         "any right": round(float(np.mean([m.right.any(1) for m in rows])), 4),
-    }
+    }, rivals
 
 
 def main() -> None:
@@ -165,12 +187,13 @@ def main() -> None:
                 continue
             fly = loaded(folder, name)
             found = result.setdefault(name, {})
-            if name == "fly" and "without aggregation" not in found:
+            rivals: Rivals = {}
+            if name == "fly":
                 calls = given.size * given.generations
-                found["without aggregation"] = without_aggregation(fly, problems, calls, given.seed)
+                found["without aggregation"], rivals = without_aggregation(fly, problems, calls, given.seed)
                 print(f" {name}", found["without aggregation"], flush=True)
             for k in (int(k) for k in ks.split(",") if k and k not in found):
-                found |= evaluate(fly, problems, [k], given.size, given.generations, given.seed)
+                found |= evaluate(fly, problems, [k], given.size, given.generations, given.seed, rivals)
                 path.write_text(json.dumps(result, indent=1) + "\n")
         print(f" {time.time() - began:.0f} s", flush=True)
 

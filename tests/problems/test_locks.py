@@ -94,6 +94,8 @@ def test_problems_are_the_same_for_any_size_and_never_repeat() -> None:
 def test_it_plugs_in() -> None:
     drawn = load_problems("locks?locks=2&size=3&seed=9")
     assert [problem.metadata["locks"] for problem in drawn] == [2, 2, 2]
+    for number in (2, "2"):  # --set problems.locks=2 is a number
+        assert load_problems("locks?size=3&seed=9", options={"locks": number}) == drawn
     assert isinstance(grader, Grader)
 
 
