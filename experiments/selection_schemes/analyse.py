@@ -3,7 +3,8 @@
     python experiments/selection_schemes/analyse.py                     # results/study.csv.gz
     python experiments/selection_schemes/analyse.py --rows results/pilot.csv.gz   # any other
 
-Writes ``NAME_analysis.json`` beside the rows and, for the study, the two pictures (which need matplotlib).
+Writes ``NAME_analysis.json`` beside the rows and, for the study, the two pictures (which need matplotlib) and the
+results in README.md and docs/selection_study.md.
 The unit is the problem: its value is the mean over run seeds, and differences are taken problem by problem.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from schemes import BASELINE, NULL
+from tables import fill, markdown, story
 
 from evolve_llm.stats import (
     bootstrap_interval,
@@ -38,6 +40,13 @@ RESULTS = Path(__file__).parent / "results"
 OUTCOMES = ("pass@1", "majority", "speed", "pass@N", "distinct", "ancestors")
 """The first is the primary outcome, the second is tested too, the rest describe (DESIGN.md)."""
 TARGET, ALPHA = 0.02, 0.05
+_ALT = "Differences to uniform choice with their intervals: pass@1 and majority of the last generation"
+PAGES = {
+    Path(__file__).parent
+    / "README.md": f"![{_ALT}](results/forest.png)\n\n![pass@1 by generation](results/curves.png)",
+    Path(__file__).parents[2] / "docs" / "selection_study.md": f"![{_ALT}](img/selection_study.png)",
+}
+"""Where the study's results are put, and the pictures there."""
 
 Row = dict[str, Any]
 Key = tuple[int, str]
@@ -175,7 +184,7 @@ def analysis(rows: Sequence[Row], resamples: int = 9999) -> Row:
         return {"K": key[0], "scheme": key[1], **rest}
 
     values = {outcome: by_problem(rows, outcome) for outcome in OUTCOMES}
-    slices = {f"{n} locks": [one for one in rows if one["locks"] == n] for n in (1, 2, 3, 4)}
+    slices = {f"{n} lock{'s' * (n > 1)}": [one for one in rows if one["locks"] == n] for n in (1, 2, 3, 4)}
     seeds = sorted({one["seed"] for one in rows})
     if len(seeds) > 1:
         slices |= {f"seed {n}": [one for one in rows if one["seed"] == n] for n in seeds}
@@ -226,13 +235,14 @@ def main() -> None:
     settings = json.loads((rows_file.parent / f"{stem}.json").read_text())
     found = {"settings": settings, **analysis(read(rows_file))}
     (rows_file.parent / f"{stem}_analysis.json").write_text(json.dumps(found, indent=1) + "\n")
-    from tables import markdown
-
-    print(markdown(found))
+    told, shown = story(found), markdown(found)
+    print(f"{told}\n\n{shown}")
     if stem == "study":
         from pictures import draw
 
         draw(found, rows_file.parent)
+        for page, picture in PAGES.items():
+            fill(page, f"{told}\n\n{picture}\n\n{shown}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,10 @@ def draw(found: Mapping[str, Any], folder: Path) -> None:
 def _caption(found: Mapping[str, Any]) -> str:
     settings = found["settings"]
     seeds = len(settings["run seeds"])
+    planned = settings["blocks planned"] * settings["problems a block"]
+    problems = f"{found['problems']}" + f" of {planned} planned" * (found["problems"] < planned)
     return (
-        f"{found['problems']} problems, {seeds} run seed{'s' * (seeds > 1)}, N=16, T=6; the fruit fly; "
+        f"{problems} problems, {seeds} run seed{'s' * (seeds > 1)}, N=16, T=6; the fruit fly; "
         f"{settings['machine']}, {settings['date']}"
     )
 
