@@ -1,6 +1,6 @@
 """The fly as a backend that samples in large batches: for studies that ask it a hundred thousand times.
 
-llama.cpp, which `--model fly` uses, answers about 40 requests a second here; this one gathers the requests that wait
+This gathers the requests that wait
 on the event loop, groups those whose prompts are equally long, and samples each group in a thread with the network
 of ``model.py``. A request's text depends on its prompt, its seed and the weights, never on what it is batched with,
 up to the last bits of a float32 sum (see `uniforms`).
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +67,14 @@ def _file(path: Path) -> Path:
         if one.is_file():
             return one
     raise UserError(f"no weights at {path}; give a .safetensors or .pt file, or a folder that holds one")
+
+
+def _keep_memory() -> None:
+    """Tell glibc to keep what is freed, where it is the C library: tensors come and go thousands of times a second."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def load_fly(path: Path) -> Fly:
@@ -124,18 +134,29 @@ class Network:
         self.words = fly.model.embed_tokens.weight.detach()
         self.head = self.words * fly.model.norm.weight.detach()
         self.turn = fly.turn
+        self._room: Cache = []
         self.layers = []
         for layer in fly.model.layers:
             a, m = layer.self_attn, layer.mlp
-            qkv = torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight]) * layer.input_layernorm.weight
-            gate_up = torch.cat([m.gate_proj.weight, m.up_proj.weight]) * layer.post_attention_layernorm.weight
+            qkv = (
+                torch.cat([a.q_proj.weight, a.k_proj.weight, a.v_proj.weight]) * layer.input_layernorm.weight
+            )
+            gate_up = (
+                torch.cat([m.gate_proj.weight, m.up_proj.weight]) * layer.post_attention_layernorm.weight
+            )
             parts = (qkv, a.o_proj.weight, gate_up, m.down_proj.weight)
             self.layers.append([part.detach().contiguous() for part in parts])
 
     def room(self, rows: int, positions: int) -> Cache:
-        """An empty cache."""
+        """A cache for one batch: the same memory again and again, since fresh pages cost a fifth of the time.
+
+        What it holds is stale but finite, and masked until it is written.
+        """
         size = (rows, self.shape.num_attention_heads, positions, self.shape.head_size)
-        return [(torch.zeros(size), torch.zeros(size)) for _ in self.layers]
+        count = math.prod(size)
+        if not self._room or self._room[0][0].numel() < count:
+            self._room = [(torch.zeros(count), torch.zeros(count)) for _ in self.layers]
+        return [(keys[:count].view(size), values[:count].view(size)) for keys, values in self._room]
 
     def read(self, tokens: Tensor, cache: Cache, last: int) -> Tensor:
         """Fill the cache with texts of one length; logits after their last tokens, [rows, last, vocabulary]."""
@@ -238,7 +259,9 @@ def sample_rows(net: Network, prompts: Sequence[str], seeds: Sequence[int], shar
     while True:
         places = torch.tensor([len(written[row]) for row in rows])[:, None] + torch.arange(logits.shape[1])
         chosen = _drawn(logits, numbers[torch.tensor(rows)[:, None], places], shared.temperature)
-        chances = F.log_softmax(logits, -1).gather(2, chosen[..., None])[..., 0].tolist() if shared.logprobs else []
+        chances = (
+            F.log_softmax(logits, -1).gather(2, chosen[..., None])[..., 0].tolist() if shared.logprobs else []
+        )
         for index, (row, picked) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             tokens = written[row]
             if not _open(tokens, room):
@@ -307,6 +330,7 @@ class BatchedFly:
         """Load the weights. Raises BackendError where they are none of a fly."""
         self._thread = ThreadPoolExecutor(1, "fly", torch.set_num_threads, (self._threads,))
         try:
+            _keep_memory()
             loop = asyncio.get_running_loop()
             self._net = await loop.run_in_executor(self._thread, lambda: Network(load_fly(self._path)))
         except Exception as error:
@@ -316,7 +340,11 @@ class BatchedFly:
         return ModelInfo(
             self.identity,
             self._net.shape.max_position_embeddings,
-            {"engine": "experiments/fruit_fly/batched.py", "torch": str(torch.__version__), "dtype": "float32"},
+            {
+                "engine": "experiments/fruit_fly/batched.py",
+                "torch": str(torch.__version__),
+                "dtype": "float32",
+            },
         )
 
     async def generate(self, request: Request) -> Completion:
@@ -329,7 +357,9 @@ class BatchedFly:
             raise RequestError("bad_request", "the batched fly samples by temperature alone")
         strange = set(text) - set(CHARACTERS)
         if strange or not text:
-            raise RequestError("bad_request", f"the fly has no {sorted(strange)[:5]}" if strange else "empty prompt")
+            raise RequestError(
+                "bad_request", f"the fly has no {sorted(strange)[:5]}" if strange else "empty prompt"
+            )
         room = min(asked.max_tokens, self._net.shape.max_position_embeddings - len(text))
         if room < 1:
             raise RequestError("context_overflow", f"{len(text)} prompt tokens")
