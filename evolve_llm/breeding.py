@@ -4,118 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from evolve_llm.backends.base import Backend
+from evolve_llm.calling import Caller, Tokens, prompt_digest
 from evolve_llm.candidate import Candidate, Status
-from evolve_llm.carry import WHOLE, Carry
-from evolve_llm.errors import BackendError, EvolveError, OperatorError, RequestError, StoreError, UserError
+from evolve_llm.carry import WHOLE, Carry, Read
+from evolve_llm.errors import EvolveError, OperatorError, RequestError
 from evolve_llm.operator import MAX_CALLS, Consult, Copy, Final, Steps, declared, name_of
 from evolve_llm.plan import Plan
 from evolve_llm.problem import Problem
-from evolve_llm.request import Completion, Prompt, Request, Sampling
-from evolve_llm.schedule import Permits
+from evolve_llm.request import Completion, Prompt
 from evolve_llm.seeding import derive, rng_scope
-from evolve_llm.store import Address, Failure, Recalled, Store
+from evolve_llm.store import Address, Failure, Recalled
+from evolve_llm.thinking import apart
 
 
-@dataclass(slots=True)
-class Meter:
-    """What this session spent, and what the whole run has. ``budget`` in prompt + completion tokens."""
-
-    spent: int = 0
-    budget: int | None = None
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    failed: int = 0
-
-    def count(self, completion: Completion) -> None:
-        """Add one completion."""
-        self.requests += 1
-        self.prompt_tokens += completion.prompt_tokens
-        self.completion_tokens += completion.completion_tokens
-        self.spent += completion.prompt_tokens + completion.completion_tokens
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the budget is spent."""
-        return self.budget is not None and self.spent >= self.budget
-
-
-@dataclass(slots=True)
-class Caller:
-    """Gets completions: from the store where an earlier session paid for them, else from the backend."""
-
-    backend: Backend
-    store: Store
-    permits: Permits
-    sampling: Sampling
-    seed: int
-    meter: Meter
-    logprobs: bool = False
-
-    async def __call__(
-        self, order: int, problem: str, address: Address, prompt: Prompt, recalled: Mapping[Address, Recalled]
-    ) -> Completion | Failure:
-        """The outcome of one request, committed before it is returned (invariant I2).
-
-        Raises StoreError where the stored outcome belongs to another prompt: an operator or template has
-        changed since, and the run would no longer be one experiment.
-        """
-        digest = prompt_digest(prompt)
-        stored = recalled.get(address)
-        if stored is not None:
-            if stored.prompt != digest:
-                raise StoreError(
-                    f"problem {problem!r}, candidate {address.generation}.{address.slot}: the stored completion "
-                    "answers another prompt than the one rendered now. Either an operator has changed since the "
-                    "run began, and another --out is needed; or a variation operator draws at random without "
-                    "saying so, and needs @variation(draws=True)."
-                )
-            return stored.outcome
-        seed = derive(self.seed, problem, *address)
-        name = f"{problem}/{address.generation}/{address.slot}/{address.purpose}/{address.call}"
-        request = Request(name, prompt, self.sampling, seed, self.logprobs)
-        outcome: Completion | Failure
-        async with self.permits.take((order, address.generation, address.slot)):
-            try:
-                completion = await self.backend.generate(request)
-            except RequestError as error:
-                self.meter.failed += 1
-                outcome = Failure(clean(error.reason), clean(error.detail))
-            except EvolveError:
-                raise
-            except Exception as error:  # a backend that breaks its contract ends the run like one that died
-                raise BackendError(
-                    f"the model {self.backend.identity!r} failed on {name} with "
-                    f"{type(error).__name__}: {clean(str(error))}"
-                ) from error
-            else:
-                if self.logprobs and completion.completion_tokens and not completion.logprobs:
-                    raise UserError(
-                        f"the preset's fitness needs log-probabilities, and the model {self.backend.identity!r} gave "
-                        "none; use a backend that does (openai with a vLLM or llama.cpp server, or the embedded "
-                        "engine), or another [evaluate]"
-                    )
-                outcome = _cleaned(completion)
-                self.meter.count(outcome)
-                if self.meter.exhausted:
-                    self.permits.close()
-            committed = self.store.put(order, address, digest, seed, outcome)
-        await committed
-        return outcome
+class NoRoomError(Exception):
+    """A child's prompt leaves no room for its reply: one parent fewer."""
 
 
 @dataclass(slots=True)
 class Nursery:
     """Where the children of one problem are bred. Operators only ever see the public problem.
 
-    ``carry`` says what of a parent its children read. ``spent``: the tokens of all calls for the problem,
-    wherever they were answered from.
+    ``carry`` says what of a parent its children read; ``reads`` is that, worked out once for each parent.
+    ``spent``: the tokens of all calls for the problem, wherever they were answered from.
     """
 
     order: int
@@ -124,50 +39,83 @@ class Nursery:
     extract: Callable[[str], str | None]
     caller: Caller
     recalled: Mapping[Address, Recalled]
+    tokens: Tokens
     seed: int = 0
     carry: Carry = WHOLE
     born: dict[str, Candidate] = field(default_factory=dict)
     consulted: dict[Address, tuple[str, asyncio.Future[Completion]]] = field(default_factory=dict)
+    reads: dict[str, asyncio.Future[Read]] = field(default_factory=dict)
     spent: int = 0
+
+    @property
+    def waiting(self) -> list[asyncio.Future[Any]]:
+        """What children share: it must not outlive them."""
+        return [*(asking for _, asking in self.consulted.values()), *self.reads.values()]
+
+    async def read(self, parent: Candidate) -> Read:
+        """A parent as its children see it."""
+        if self.carry.leaves(parent):
+            return Read(parent)
+        reading = self.reads.get(parent.uid)
+        if reading is None:
+            found = self.carry.read(parent, self.tokens.max_tokens, self.tokens.starts)
+            reading = self.reads[parent.uid] = asyncio.ensure_future(found)
+        return await asyncio.shield(reading)
 
     async def breed(self, plan: Plan, parents: Sequence[Candidate]) -> Candidate:
         """The child of a plan, whatever becomes of it: failures are candidates too (invariant I6).
 
-        ``parents`` are those the plan names, in its order. Failed ones are dropped; a child left with none
-        is sampled afresh.
+        ``parents`` are those the plan names, in its order. Failed ones are dropped; those of whom nothing is to
+        be read are left out, and so are the last ones where ``carry`` drops and the prompt has no room for
+        them. A child left with none is sampled afresh.
         """
         live = [parent for parent in parents if not parent.failed]
-        alias = plan.alias if live or not parents else "init"
-        operator = getattr(self.toolbox, alias)
-        child = Candidate(
-            problem=self.problem.id,
-            generation=plan.generation,
-            slot=plan.slot,
-            operator=name_of(operator),
-            alias=alias,
-            parents=tuple(parent.uid for parent in live),
-            dropped=tuple(parent.uid for parent in parents if parent.failed),
-        )
+        read = [one for one in [await self.read(parent) for parent in live] if not one.nothing]
+        child = Candidate(self.problem.id, plan.generation, plan.slot, "")
+        child.dropped = tuple(parent.uid for parent in parents if parent.failed)
         calls: list[Completion] = []
+        while True:
+            try:
+                await self._try(child, plan, "init" if parents and not read else plan.alias, read, calls)
+                break
+            except NoRoomError:
+                read.pop()
+        child.parents = tuple(one.parent.uid for one in read)
+        child.left_out = tuple(parent.uid for parent in live if parent.uid not in child.parents)
+        child.cut = tuple(0 if child.copied else one.cut for one in read)
+        return self._count(child, calls)
+
+    async def _try(
+        self, child: Candidate, plan: Plan, alias: str, read: Sequence[Read], calls: list[Completion]
+    ) -> None:
+        """Make the child of these parents. Raises NoRoomError where there is no room for all of them."""
+        operator = getattr(self.toolbox, alias)
+        child.alias, child.operator = alias, name_of(operator)
         try:
-            read = [self.carry.of(parent) for parent in live]
-            made = await self._vary(operator, read, plan, calls)
+            made = await self._vary(operator, [one.parent for one in read], plan, calls)
             if isinstance(made, Copy):
-                whole = next(parent for parent in live if parent.uid == made.parent.uid)
-                child.text, child.copied, child.status = whole.text, True, whole.status
+                whole = self.born[made.parent.uid]
+                child.text, child.reasoning = whole.text, whole.reasoning
+                child.copied, child.status = True, whole.status
                 child.answer = self._extracted(child.text)
                 child.text_tokens, child.logprobs = whole.text_tokens, whole.logprobs
             else:
+                await self._room(made, len(read))
                 await self._write(child, made, calls)
         except RequestError as error:
             child.status, child.reason = Status.FAILED, error.reason
-        return self._count(child, calls)
+
+    async def _room(self, prompt: Prompt, parents: int) -> None:
+        """Raises NoRoomError where a prompt with this many parents should have fewer."""
+        if parents and self.carry.policy == "drop" and not await self.tokens.fits(prompt):
+            raise NoRoomError
 
     async def conclude(self, generation: int, slot: int, final: Final) -> Candidate:
         """The one last chain that a finish operator asked for."""
         operator = name_of(self.toolbox.finish)
         parents = tuple(parent.uid for parent in final.parents)
         child = Candidate(self.problem.id, generation, slot, operator, parents=parents, alias="finish")
+        child.cut = tuple([(await self.read(self.born[uid])).cut for uid in parents])
         calls: list[Completion] = []
         try:
             await self._write(child, final.prompt, calls)
@@ -178,8 +126,8 @@ class Nursery:
     async def _write(self, child: Candidate, prompt: Prompt, calls: list[Completion]) -> None:
         completion = await self._ask(Address(child.generation, child.slot, "vary", len(calls)), prompt)
         calls.append(completion)
-        child.text = completion.text
-        if not child.text.strip():
+        child.reasoning, child.text = apart(completion.reasoning, completion.text)
+        if not child.text.strip() and not child.reasoning:
             child.status, child.reason = Status.FAILED, "empty_text"  # nothing to build on; its tokens count
             return
         child.status = Status.TRUNCATED if completion.finish_reason == "length" else Status.OK
@@ -194,6 +142,9 @@ class Nursery:
         return child
 
     def _extracted(self, text: str) -> str | None:
+        """The answer in the text; none in a chain that was cut in thought, whatever a format makes of no text."""
+        if not text.strip():
+            return None
         try:
             return self.extract(text)
         except Exception as error:  # an answer format may be anybody's
@@ -254,12 +205,16 @@ class Nursery:
                 if isinstance(wanted, Consult):
                     answer = await self._consult(name, wanted, parents)
                 elif isinstance(wanted, Prompt):
+                    await self._room(wanted, len(parents))
                     answer = await self._ask(Address(plan.generation, plan.slot, "vary", len(calls)), wanted)
                     calls.append(answer)
                 else:
                     raise OperatorError(
                         f"variation {name!r} must yield Prompts, it yielded a {type(wanted).__name__}"
                     )
+            except NoRoomError:
+                steps.close()
+                raise
             except RequestError as error:
                 answer = error
                 if isinstance(wanted, Prompt):
@@ -299,34 +254,3 @@ def _blamed(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise OperatorError(f"variation {name!r} raised {type(error).__name__}: {error}") from error
-
-
-def prompt_digest(prompt: Prompt) -> str:
-    """32 hexadecimal digits that differ where any message differs."""
-    digest = hashlib.blake2b(digest_size=16)
-    for message in prompt.messages:
-        content = message.content.encode("utf-8", "surrogatepass")
-        digest.update(f"{message.role}:{len(content)}:".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def clean(text: str) -> str:
-    """Text that can be encoded: a lone surrogate becomes the replacement character."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def _cleaned(completion: Completion) -> Completion:
-    text, reasoning = clean(completion.text), clean(completion.reasoning)
-    if text is completion.text and reasoning is completion.reasoning and not completion.first_token:
-        return completion
-    return replace(
-        completion,
-        text=text,
-        reasoning=reasoning,
-        first_token=tuple((clean(token), value) for token, value in completion.first_token),
-    )

@@ -52,19 +52,21 @@ class Candidate:
     """One reasoning chain of one problem's population.
 
     ``generation`` and ``slot`` say where it was born; together they are its ``uid`` within the problem.
-    ``parents`` are the uids whose texts stand in its prompt, in the prompt's order; ``dropped`` are
-    planned parents that had failed. ``answer`` is the extracted final answer as written, and
-    ``answer_class`` a canonical form that equivalent answers share: compare classes, never texts.
-    Truncated chains are kept and marked. ``reason`` says why a failed candidate failed. ``copied``: the
-    text is its parent's, reproduced without asking the model.
+    ``text`` is the chain without the thinking before it, which is its ``reasoning``; a chain that was cut in
+    thought has no text, and so no answer. ``parents`` are the uids whose chains stand in its prompt, in the
+    prompt's order, and ``cut`` how many tokens of each do not (see ``carry``); planned parents that do not stand
+    there had failed (``dropped``), or there was no room for them or nothing of theirs to read (``left_out``).
+    ``answer`` is the extracted final answer as written, and ``answer_class`` a canonical form that
+    equivalent answers share: compare classes, never texts. Truncated chains are kept and marked. ``reason`` says
+    why a failed candidate failed. ``copied``: the text is its parent's, reproduced without asking the model.
 
     ``completion_tokens`` are those of all calls it took to make it.
 
     Known while the run goes on, and not stored: ``alias``, the toolbox alias that made it; ``text_tokens``, the
-    length of the text itself, a copy's too; ``logprobs`` of its tokens, where the fitness wants them;
-    ``evaluation_tokens``, what its fitness has cost; ``evidence``, what noisy fitnesses have found out so far,
-    each under a key of its own, one number a measurement: they keep their counts here, and add to them when
-    the candidate survives and is looked at again.
+    length of the chain itself, thinking included, a copy's too; ``logprobs`` of its tokens, where the fitness
+    wants them; ``evaluation_tokens``, what its fitness has cost; ``evidence``, what noisy fitnesses have found
+    out so far, each under a key of its own, one number a measurement: they keep their counts here, and add to
+    them when the candidate survives and is looked at again.
     """
 
     problem: str
@@ -82,6 +84,9 @@ class Candidate:
     completion_tokens: int = 0
     cached_tokens: int = 0
     copied: bool = False
+    reasoning: str = ""
+    left_out: tuple[str, ...] = ()
+    cut: tuple[int, ...] = ()
     alias: str = ""
     text_tokens: int = 0
     evaluation_tokens: int = 0

@@ -12,14 +12,17 @@ from dataclasses import dataclass, fields, replace
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.candidate import Candidate, fitness_class
+from evolve_llm.carry import Carry
 from evolve_llm.errors import EvolveError, OperatorError, UserError
 from evolve_llm.operator import MAX_CALLS, Consult, Final, declared, name_of, settled
+from evolve_llm.plan import Choice
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion, Prompt
 from evolve_llm.seeding import rng_scope
 from evolve_llm.toolbox import Scheme
 
-_SAMPLED = 8  # problems whose prompts are counted exactly: those with the longest questions
+_COUNTED = 64  # problems whose questions are counted, those with the most bytes
+_SAMPLED = 8  # of them, problems whose prompts are counted: those with the most tokens
 _ANY = Problem("any", "?", "text")
 
 
@@ -47,9 +50,9 @@ class Estimate:
     """What a run would cost, in tokens and requests.
 
     All are upper bounds: every chain as long as it may get, no early stop, no copy of a parent.
-    ``widest`` is the largest prompt + completion of one request, ``replies`` how many chains and replies of
-    full length are in it, its own included, and ``tails`` how many tokens of shortened chains; ``window`` is
-    the model's, None if unknown.
+    ``widest`` is the largest prompt + completion of one request; in it are ``parents`` chains, ``replies`` chains
+    and replies of full length, its own included, and ``tails`` tokens of shortened chains. ``window`` is the
+    model's, None if unknown. ``fitting``: how many parents always fit, where not all may and the rest is dropped.
     """
 
     requests: int
@@ -60,6 +63,8 @@ class Estimate:
     replies: int = 1
     tails: int = 0
     per_problem: Requests = Requests(0)
+    parents: int = 0
+    fitting: int | None = None
 
     @property
     def fits(self) -> bool:
@@ -69,27 +74,33 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One call of an operator: its prompt without the marks, and how many marks it held of chains and others."""
+    """One call of an operator: its prompt without the marks, and how many marks it held of chains and others.
+
+    ``parents``: how many the operator was given, 0 where it writes no child.
+    """
 
     prompt: Prompt
     chains: int
     others: int
     consult: str | None = None
+    parents: int = 0
 
 
 def count_requests(scheme: Scheme, problem: Problem = _ANY) -> Requests:
     """Calls that one problem takes at most. Needs no model.
 
-    A child costs as many calls as the costliest operator of the mixture; a fitness what it declares.
+    A child costs as many calls as the costliest operator of the mixture, tries with too many parents
+    included where these are dropped; a fitness what it declares.
     """
     preset, rounds = scheme.preset, scheme.preset.generations - 1
     public = problem.public()
     chains = preset.population * len(_steps(scheme, "init", public, 0))
     consultations = 0
     if rounds:
-        mixture = [_steps(scheme, one.alias, public, one.arity) for one in scheme.choices]
-        calls = max(sum(step.consult is None for step in steps) for steps in mixture)
-        chains += rounds * scheme.children * calls
+        tries = [_tries(scheme, one, public) for one in scheme.choices]
+        calls = [[[1 for step in steps if step.consult is None] for steps in one] for one in tries]
+        chains += rounds * scheme.children * max(map(_at_most, calls))
+        mixture = [one[0] for one in tries]
         asked = [[step.consult for step in steps if step.consult is not None] for steps in mixture]
         purposes = {purpose for one in asked for purpose in one}
         consultations = sum(
@@ -124,33 +135,24 @@ async def estimate(
 ) -> Estimate:
     """Count the prompts of the longest questions and bound the rest by them. Spends nothing."""
     preset = scheme.preset
-    reply = preset.sampling.max_tokens
-    longest = sorted(problems, key=lambda problem: len(problem.question), reverse=True)[:_SAMPLED]
+    longest = await _longest(problems, backend)
     found = count_requests(scheme, longest[0])
-    init, child, consult, evaluation, final, widest, replies, tails = 0, 0, 0, 0, 0, 0, 1, 0
-    carried = min(reply, preset.carry.tokens or reply)
-
-    async def tokens(step: _Step, chain: int = reply) -> int:
-        """Its prompt's length where every chain in it has ``chain`` tokens."""
-        nonlocal widest, replies, tails
-        count = await backend.count_tokens(step.prompt) + step.chains * chain + step.others * reply
-        if count + reply > widest:
-            whole = step.chains if chain == reply else 0
-            widest, replies, tails = count + reply, whole + step.others + 1, (step.chains - whole) * chain
-        return count
-
+    widths = _Widths(scheme, backend, window)
+    init, child, consult, evaluation, final = 0, 0, 0, 0, 0
     for problem in longest:
         public = problem.public()
-        init = max(init, sum([await tokens(step) for step in _steps(scheme, "init", public, 0)]))
+        init = max(init, sum([await widths.of(step) for step in _steps(scheme, "init", public, 0)]))
         for choice in scheme.choices if preset.generations > 1 else ():
-            counts = [
-                (step.consult, await tokens(step, carried))
-                for step in _steps(scheme, choice.alias, public, choice.arity)
-            ]
-            child = max(child, sum(count for purpose, count in counts if purpose is None))
-            consult = max([consult, *(count for purpose, count in counts if purpose is not None)])
-        evaluation = max([evaluation, *[await tokens(step) for step in await _fitness_steps(scheme, public)]])
-        final = max([final, *[await tokens(step) for step in _final_steps(scheme, public)]])
+            tries = []
+            for steps in _tries(scheme, choice, public):
+                counts = [(step.consult, await widths.of(step, carried=True)) for step in steps]
+                tries.append([count for purpose, count in counts if purpose is None])
+                consult = max([consult, *(count for purpose, count in counts if purpose is not None)])
+            child = max(child, _at_most(tries))
+        steps = await _fitness_steps(scheme, public)
+        evaluation = max([evaluation, *[await widths.of(step) for step in steps]])
+        steps = _final_steps(scheme, public)
+        final = max([final, *[await widths.of(step, carried=True) for step in steps]])
     rounds = preset.generations - 1
     prompts = (
         preset.population * init
@@ -162,35 +164,99 @@ async def estimate(
     return Estimate(
         requests=len(problems) * found.total,
         prompt_tokens=len(problems) * prompts,
-        completion_tokens=len(problems) * found.total * reply,
-        widest=widest,
+        completion_tokens=len(problems) * found.total * preset.sampling.max_tokens,
+        widest=widths.widest,
         window=window,
-        replies=replies,
-        tails=tails,
+        replies=widths.replies,
+        tails=widths.tails,
         per_problem=found,
+        parents=widths.parents,
+        fitting=widths.fitting,
     )
+
+
+async def _longest(problems: Sequence[Problem], backend: Backend) -> list[Problem]:
+    """The problems with the longest questions, longest first."""
+    large = sorted(problems, key=lambda one: len(one.question.encode(errors="replace")), reverse=True)
+    if len(large) <= _SAMPLED:
+        return large
+    lengths = {one.id: await backend.count_tokens(Prompt.user(one.question)) for one in large[:_COUNTED]}
+    return sorted(large[:_COUNTED], key=lambda one: lengths[one.id], reverse=True)[:_SAMPLED]
+
+
+class _Widths:
+    """Counts the prompts of steps, every chain as long as it may get, and keeps the widest request."""
+
+    def __init__(self, scheme: Scheme, backend: Backend, window: int | None) -> None:
+        self.backend, self.window = backend, window
+        self.reply = scheme.preset.sampling.max_tokens
+        self.carry = scheme.preset.carry.carry()
+        self.widest, self.replies, self.tails, self.parents = 0, 1, 0, 0
+        self.fitting: int | None = None
+
+    async def of(self, step: _Step, *, carried: bool = False) -> int:
+        """The length of a step's prompt; ``carried``: its chains are as children read them."""
+        chain = self.carry.most(self.reply) if carried else self.reply
+        count = await self.backend.count_tokens(step.prompt) + step.chains * chain + step.others * self.reply
+        droppable = self.carry.policy == "drop" and step.parents and step.consult is None
+        if droppable and self.window is not None and count + self.reply > self.window:
+            self.fitting = min(step.parents - 1, step.parents if self.fitting is None else self.fitting)
+            if step.parents > 1:  # it is not asked
+                count = max(0, self.window - self.reply)
+        if count + self.reply > self.widest:
+            whole = step.chains if chain == self.reply else 0
+            self.widest, self.parents = count + self.reply, step.chains if carried else 0
+            self.replies, self.tails = whole + step.others + 1, (step.chains - whole) * chain
+        return count
+
+
+def _at_most(tries: Sequence[Sequence[int]]) -> int:
+    """What the prompts of one child cost at most, that is tried with fewer parents each time there is no room:
+    all those of its last try, and of each before all but the one that had no room."""
+    most = before = 0
+    for costs in tries:
+        most = max(most, before + sum(costs))
+        before += sum(costs) - min(costs, default=0)
+    return most
 
 
 def require_fit(found: Estimate, scheme: Scheme) -> None:
     """Raises UserError where a request could outgrow the window, saying what would fit."""
+    carry = scheme.preset.carry.carry()
+    if found.window is None and carry.policy == "drop":
+        raise UserError(
+            'carry.policy = "drop" leaves out the parents that do not fit the model\'s window, and the window is '
+            "unknown; say it with --set engine.context_length=TOKENS, or choose another carry.policy"
+        )
     if found.fits or found.window is None:
         return
     reply, others = scheme.preset.sampling.max_tokens, found.replies - 1
     fixed = found.widest - found.replies * reply - found.tails
     room = (found.window - fixed - found.tails) // found.replies
-    advice = (
-        f"--max-tokens {room} would fit"
-        if room > 0
-        else "the question alone does not fit: use a model with a larger window"
-    )
-    if room > 0 and others > 1:
-        advice += ", or fewer --parents"
+    advice = [f"--max-tokens {room} would fit"] if room > 0 else []
+    if others > 1 and room > 0:
+        advice.append("or fewer --parents")
+    advice += _shorter(found, carry, reply, found.window - fixed)
+    nothing = ["the question alone does not fit: use a model with a larger window"]
     raise UserError(
         f"the prompt cannot fit the context: {others} parent(s) of up to {reply} tokens, "
         f"{f'tails of {found.tails} tokens, ' if found.tails else ''}the question "
         f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
-        f"window has {found.window}; {advice}"
+        f"window has {found.window}; {', '.join(advice or nothing)}"
     )
+
+
+def _shorter(found: Estimate, carry: Carry, reply: int, left: int) -> Iterator[str]:
+    """How parents would fit that are not read whole; ``left`` is what the question leaves of the window."""
+    if not found.parents:
+        return
+    shortened = found.parents if found.tails else 0
+    each = (left - (found.replies - found.parents + shortened) * reply) // found.parents
+    if each > 0:
+        policy = "" if carry.policy == "tail" else "--set carry.policy=tail "
+        yield f"or their last {each} tokens each: {policy}--set carry.tokens={each}"
+    if carry.policy == "full" and found.parents > 1 and reply <= each * found.parents:
+        yield "or as many whole parents as there is room for: --set carry.policy=drop"
 
 
 # -------------------------------------------------------------------- trying operators on stand-ins
@@ -226,6 +292,16 @@ def _step(prompt: Prompt, marks: Sequence[str], consult: str | None = None) -> _
             content = content.replace(mark, "")
         messages.append(replace(message, content=content))
     return _Step(Prompt(tuple(messages)), chains, others, consult)
+
+
+def _tries(scheme: Scheme, choice: Choice, problem: Problem) -> list[list[_Step]]:
+    """The calls for one child with all its parents; where these may be dropped, also with fewer, down to one."""
+    drops = scheme.preset.carry.policy == "drop"
+    numbers = range(choice.arity, 0, -1) if drops and choice.arity else (choice.arity,)
+    return [
+        [replace(step, parents=number) for step in _steps(scheme, choice.alias, problem, number)]
+        for number in numbers
+    ]
 
 
 def _steps(scheme: Scheme, alias: str, problem: Problem, arity: int) -> list[_Step]:

@@ -22,7 +22,8 @@ from deap import base, tools
 from evolve_llm import registry
 from evolve_llm.backends.base import Backend
 from evolve_llm.backends.recorded import Recorded
-from evolve_llm.breeding import Caller, Nursery, clean
+from evolve_llm.breeding import Nursery
+from evolve_llm.calling import Caller, Tokens, clean
 from evolve_llm.candidate import Candidate, Fitness, fitness_class
 from evolve_llm.errors import EvolveError, OperatorError, RequestError, UserError
 from evolve_llm.grading.pool import GradingPool
@@ -209,8 +210,10 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
         extract = registry.load("answer format", self.problem.format).extract
         caller = cast(Caller, self._call)  # a nursery only ever calls it
         public = self.problem.public()
-        self._nursery = Nursery(0, public, self.scheme.toolbox, extract, caller, {}, self.seed)
-        await self.backend.start()
+        info, preset = await self.backend.start(), self.scheme.preset
+        tokens = Tokens(self.backend, preset.sampling.max_tokens, info.context_length)
+        carry = preset.carry.carry()
+        self._nursery = Nursery(0, public, self.scheme.toolbox, extract, caller, {}, tokens, self.seed, carry)
 
     async def _close(self) -> None:
         await self.backend.close()

@@ -26,9 +26,12 @@ COLUMNS: dict[str, str] = {
     "operator": "string",
     "parents": "list<string>",
     "dropped": "list<string>",
+    "left_out": "list<string>",
+    "cut": "list<int64>",
     "status": "string",
     "reason": "string",
     "text": "string",
+    "reasoning": "string",
     "answer": "string",
     "answer_class": "string",
     "verdict": "string",
@@ -57,9 +60,12 @@ def candidate_row(one: Candidate, verdict: Verdict | None, *, is_answer: bool) -
         "operator": one.operator,
         "parents": list(one.parents),
         "dropped": list(one.dropped),
+        "left_out": list(one.left_out),
+        "cut": list(one.cut),
         "status": one.status.value,
         "reason": one.reason or None,
         "text": one.text,
+        "reasoning": one.reasoning or None,
         "answer": one.answer,
         "answer_class": one.answer_class,
         "verdict": verdict.grade.value if verdict else None,
@@ -163,6 +169,7 @@ def _parquet_writer() -> Any:
         "double": pyarrow.float64(),
         "bool": pyarrow.bool_(),
         "list<string>": pyarrow.list_(pyarrow.string()),
+        "list<int64>": pyarrow.list_(pyarrow.int64()),
         "list<double>": pyarrow.list_(pyarrow.float64()),
     }
     schema = pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
@@ -184,7 +191,7 @@ def _batches(found: Iterator[Row]) -> Iterator[Sequence[Row]]:
     characters = 0
     for row in found:
         batch.append(row)
-        characters += len(row["text"])
+        characters += len(row["text"]) + len(row["reasoning"] or "")
         if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0

@@ -10,6 +10,7 @@ from typing import Any
 from deap import base
 
 from evolve_llm.operator import select_groups
+from evolve_llm.ordering import Order, arrange
 from evolve_llm.seeding import derive, rng_scope
 
 
@@ -51,13 +52,15 @@ def plan_generation(
     n: int,
     seed: int,
     problem: str,
+    order: Order = "random",
 ) -> list[Plan]:
     """Plans for the n children of a generation.
 
     ``members`` is the population selection draws from: uids where selection is blind, live candidates
     where it is informed. An operator is drawn per child by probability as in DEAP's ``varOr``; then all
     parents are drawn at once. Fewer members than an operator's arity: all of them are parents; no members
-    at all: the child is sampled from scratch.
+    at all: the child is sampled from scratch. ``order``: how parents stand in the prompts (see ``ordering``);
+    children of one operator are ordered together, as only they begin alike.
 
     Raises OperatorError where selection raises or breaks its contract.
     """
@@ -65,13 +68,16 @@ def plan_generation(
         picked = [_draw(choices) for _ in range(n)]
         sizes = [min(choice.arity, len(members)) for choice in picked]
         groups = select_groups(toolbox.select, members, sizes, generation=generation) if members else [()] * n
-    plans = []
-    for slot, (choice, group) in enumerate(zip(picked, groups, strict=True)):
-        parents = tuple(one if isinstance(one, str) else one.uid for one in group)
-        plans.append(
-            Plan(generation, slot, choice.alias if parents or choice.arity == 0 else "init", parents)
-        )
-    return plans
+    named = [tuple(one if isinstance(one, str) else one.uid for one in group) for group in groups]
+    if order != "random":
+        for alias in {choice.alias for choice in picked}:
+            slots = [slot for slot, choice in enumerate(picked) if choice.alias == alias]
+            for slot, parents in zip(slots, arrange([named[slot] for slot in slots], order), strict=True):
+                named[slot] = parents
+    return [
+        Plan(generation, slot, choice.alias if parents or choice.arity == 0 else "init", parents)
+        for slot, (choice, parents) in enumerate(zip(picked, named, strict=True))
+    ]
 
 
 def _draw(choices: Sequence[Choice]) -> Choice:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolve_llm import registry
-from evolve_llm.breeding import Caller, Nursery
+from evolve_llm.breeding import Nursery
+from evolve_llm.calling import Caller
 from evolve_llm.candidate import Candidate, fitness_class
 from evolve_llm.credit import Credit
 from evolve_llm.errors import EvolveError, OperatorError, first_of
@@ -72,9 +73,9 @@ class Population:
         self.progress = progress
         self.seed = caller.seed
         extract = registry.load("answer format", problem.format).extract
-        recalled, carry = store.recall(order), scheme.preset.carry.carry()
+        public, recalled, carry = problem.public(), store.recall(order), scheme.preset.carry.carry()
         self.nursery = Nursery(
-            order, problem.public(), scheme.toolbox, extract, caller, recalled, self.seed, carry
+            order, public, scheme.toolbox, extract, caller, recalled, caller.tokens, self.seed, carry
         )
         self.choices: tuple[Choice, ...] = scheme.choices
         self._credit = Credit(scheme.choices)
@@ -108,8 +109,7 @@ class Population:
         try:
             yield
         finally:
-            consultations = [task for _, task in self.nursery.consulted.values()]
-            calls: list[asyncio.Future[Any]] = [*self._calls, *consultations]
+            calls: list[asyncio.Future[Any]] = [*self._calls, *self.nursery.waiting]
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
@@ -156,6 +156,7 @@ class Population:
             n=self.scheme.children,
             seed=self.seed,
             problem=self.problem.id,
+            order=self.scheme.preset.order,
         )
 
     def _breed_ahead(self, group: asyncio.TaskGroup) -> list[list[asyncio.Task[Candidate]]]:
@@ -300,17 +301,21 @@ class Population:
         if not live:
             return None
         finish, name = self.scheme.toolbox.finish, name_of(self.scheme.toolbox.finish)
+        if declared("finish", finish, "calls"):  # it shows chains to the model: as children read them
+            read = [await self.nursery.read(one) for one in live]
+            live = [one.parent for one in read if not one.nothing] or live
         with rng_scope(derive(self.seed, self.problem.id, index, 0, "finish")), _blamed("finish", name):
             answer = finish(self.nursery.problem, live)
         chosen = answer.parents if isinstance(answer, Final) else (answer,)
         if not chosen or any(not any(one is member for member in live) for one in chosen):
             raise OperatorError(f"finish {name!r} must choose from the population, got {answer!r:.200}")
+        first = self.nursery.born[chosen[0].uid]
         if not isinstance(answer, Final):
-            return chosen[0]
+            return first
         slot = 1 + max(one.slot for one in self.nursery.born.values() if one.generation == index)
         last = await self.nursery.conclude(index, slot, answer)
         if last.failed:
-            return chosen[0]
+            return first
         await self._classify([last])
         return last
 

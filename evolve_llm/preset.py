@@ -7,13 +7,14 @@ import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from evolve_llm.carry import Carry
+from evolve_llm.carry import Carry, Policy
 from evolve_llm.errors import UserError
+from evolve_llm.ordering import Order
 from evolve_llm.request import Sampling
 
 OperatorRef = str | Callable[..., Any]
@@ -65,10 +66,10 @@ class SamplingSpec(BaseModel):
 
 
 class CarrySpec(BaseModel):
-    """What of a parent its children read: ``full``, or the ``tail`` of about so many ``tokens``; see ``carry``."""
+    """What of a parent its children read; see ``carry``. ``tokens`` is the length of a ``tail``."""
 
     model_config = _FROZEN
-    policy: Literal["full", "tail"] = "full"
+    policy: Policy = "full"
     tokens: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
@@ -79,14 +80,15 @@ class CarrySpec(BaseModel):
 
     def carry(self) -> Carry:
         """As the machine's noun."""
-        return Carry(self.tokens)
+        return Carry(self.policy, self.tokens)
 
 
 class Preset(BaseModel):
     """One evolutionary scheme: N candidates, K parents a child, T generations, and who does what.
 
     ``generations`` counts generation 0, so the paper's T=10 is nine rounds of aggregation. ``offspring`` is
-    the number of children a generation, N where it is not given. ``adapt`` changes the probabilities of
+    the number of children a generation, N where it is not given. ``carry`` is what of a parent its children
+    read, ``order`` how parents stand in a prompt (see ``ordering``). ``adapt`` changes the probabilities of
     ``vary`` as the run learns; any rule of ``stop`` ends a problem before its T generations.
     """
 
@@ -100,6 +102,7 @@ class Preset(BaseModel):
     offspring: int | None = Field(default=None, ge=1)
     sampling: SamplingSpec = SamplingSpec()
     carry: CarrySpec = CarrySpec()
+    order: Order = "random"
     init: OperatorSpec = OperatorSpec(operator="sample")
     select: OperatorSpec = OperatorSpec(operator="uniform")
     vary: tuple[VariationSpec, ...] = (VariationSpec(operator="aggregate"),)
@@ -157,6 +160,8 @@ class Preset(BaseModel):
             "sampling": self.sampling.model_dump(mode="json"),
             "carry": self.carry.model_dump(mode="json"),
         }
+        if self.order != "random":  # runs older than the key do not have it
+            data["order"] = self.order
         for key in _SINGLE:
             spec: OperatorSpec | None = getattr(self, key)
             if spec is not None:
@@ -191,7 +196,8 @@ class Preset(BaseModel):
     def override(self, changes: Mapping[str, Any], origin: str = "the settings") -> Preset:
         """A copy with dotted keys changed: ``{"population": 8, "select.tournsize": 2, "vary.0.probability": .5}``.
 
-        Setting ``select`` itself (or ``select.operator``) to another operator drops the old one's parameters.
+        Setting ``select`` itself (or ``select.operator``) to another operator drops the old one's parameters, and
+        ``carry.policy`` its tokens.
         Raises UserError on a key that does not exist or a value that does not fit.
         """
         data = self.model_dump(exclude_unset=False)
@@ -202,8 +208,9 @@ class Preset(BaseModel):
             {**one.parameters, "operator": one.operator, "probability": one.probability} for one in self.vary
         ]
         data["stop"] = [{**one.parameters, "operator": one.operator} for one in self.stop]
-        # An operator is named before its parameters are set, whatever the order they were given in.
-        for key in sorted(changes, key=lambda key: (not key.endswith("operator"), key.count("."))):
+        # An operator or policy is named before its parameters are set, whatever the order they were given in.
+        names = ("operator", "policy")
+        for key in sorted(changes, key=lambda key: (not key.endswith(names), key.count("."))):
             _assign(data, key.split("."), changes[key], key)
         return Preset.from_plain(data, origin)
 
@@ -265,6 +272,8 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
                 node.clear()
                 if probability is not None:
                     node["probability"] = probability
+            if path[:-1] == ["carry"] and key == "policy" and node.get("policy") != value:
+                node["tokens"] = None
             if depth == 0 and key not in data:
                 near = difflib.get_close_matches(key, data, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -283,14 +292,17 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
             raise UserError(f"--set {whole}: {'.'.join(path[:depth])} is a plain value and has no {key!r}")
 
 
+_TABLES: dict[str, type[BaseModel]] = {"sampling": SamplingSpec, "carry": CarrySpec}
+
+
 def _explain(error: ValidationError, schema: type[BaseModel]) -> str:
     lines = []
     for one in error.errors():
         where = ".".join(str(part) for part in one["loc"])
         message = one["msg"].removeprefix("Value error, ")
         if one["type"] == "extra_forbidden":
-            known = SamplingSpec.model_fields if where.startswith("sampling.") else schema.model_fields
-            message = f"no such key; keys are {', '.join(known)}"
+            inner: type[BaseModel] = _TABLES.get(where.partition(".")[0], schema)
+            message = f"no such key; keys are {', '.join(inner.model_fields)}"
         elif one["type"] == "missing":
             message = "is required"
         elif "input" in one and not isinstance(one["input"], dict):

@@ -26,7 +26,8 @@ CREATE TABLE candidates (
     ord INTEGER, generation INTEGER, slot INTEGER, operator TEXT NOT NULL, parents TEXT NOT NULL,
     dropped TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, copied TEXT, answer TEXT,
     answer_class TEXT, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    cached_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL, cut TEXT NOT NULL DEFAULT '[]', left_out TEXT NOT NULL DEFAULT '[]',
+    copied_reasoning TEXT,
     PRIMARY KEY (ord, generation, slot)) WITHOUT ROWID;
 CREATE TABLE populations (
     ord INTEGER, generation INTEGER, members TEXT NOT NULL, fitness TEXT NOT NULL, weights TEXT NOT NULL,
@@ -36,6 +37,11 @@ CREATE TABLE verdicts (
     PRIMARY KEY (ord, answer)) WITHOUT ROWID;
 CREATE TABLE answers (ord INTEGER PRIMARY KEY, uid TEXT, answer TEXT) ;
 """
+LATER = {  # columns of candidates that runs of the same format may lack: what they would hold
+    "cut": "TEXT NOT NULL DEFAULT '[]'",
+    "left_out": "TEXT NOT NULL DEFAULT '[]'",
+    "copied_reasoning": "TEXT",
+}
 FORMAT = 1  # of the run directory; raised when an older one can no longer be read
 
 
@@ -173,6 +179,22 @@ def connect(file: Path, *, writable: bool) -> sqlite3.Connection:
         return db
     except sqlite3.Error as error:
         raise store_error(file.parent, error) from error
+
+
+def add_columns(path: Path, db: sqlite3.Connection) -> None:
+    """Give a database that an older version made the columns it lacks, before it is written to."""
+    try:
+        have = columns(db)
+        for name, kind in LATER.items():
+            if name not in have:
+                db.execute(f"ALTER TABLE candidates ADD COLUMN {name} {kind}")
+    except sqlite3.Error as error:
+        raise store_error(path, error) from error
+
+
+def columns(db: sqlite3.Connection) -> set[str]:
+    """The columns that the table of candidates has."""
+    return {str(row[1]) for row in db.execute("PRAGMA table_info(candidates)")}
 
 
 def store_error(path: Path, error: sqlite3.Error) -> StoreError:

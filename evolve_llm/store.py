@@ -27,6 +27,7 @@ from evolve_llm.errors import StoreError, UserError
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion
 from evolve_llm.run_files import (
+    add_columns,
     connect,
     create,
     drop,
@@ -73,6 +74,7 @@ class Store(StoreReader):
                 create(path, config, environment, problems)
             drop(path / "run.db.compact")
             connection = connect(path / "run.db", writable=True)
+            add_columns(path, connection)
             return cls(path, connection, lock)
         except BaseException:
             os.close(lock)
@@ -212,7 +214,7 @@ class Store(StoreReader):
         verdicts; with ``last`` also the problem's answer."""
         with self._transaction() as db:
             db.executemany(
-                f"INSERT OR REPLACE INTO candidates VALUES ({','.join('?' * 14)})",
+                f"INSERT OR REPLACE INTO candidates VALUES ({','.join('?' * 17)})",
                 [_row(order, one) for one in born],
             )
             fitness = {one.uid: list(one.fitness.values) for one in members if one.fitness.valid}
@@ -278,6 +280,9 @@ def _row(order: int, one: Candidate) -> tuple[Any, ...]:
         one.prompt_tokens,
         one.completion_tokens,
         one.cached_tokens,
+        dump(one.cut),
+        dump(one.left_out),
+        (one.reasoning or None) if one.copied else None,
     )
 
 

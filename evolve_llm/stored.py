@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from evolve_llm.candidate import Candidate, Fitness, Status, fitness_class
 from evolve_llm.problem import Problem
 from evolve_llm.request import Completion, FinishReason
-from evolve_llm.run_files import store_error
+from evolve_llm.run_files import columns, store_error
+from evolve_llm.thinking import Parts, apart
 from evolve_llm.verdict import Grade, Verdict
 
 
@@ -104,18 +105,14 @@ class StoreReader:
 
         ``texts``: with the chains themselves.
         """
-        chain = (
-            "coalesce(c.copied, (SELECT m.text FROM completions m WHERE m.ord = c.ord AND m.generation ="
-            " c.generation AND m.slot = c.slot AND m.purpose = 'vary' ORDER BY m.call DESC LIMIT 1), '')"
-            if texts
-            else "''"
-        )
+        cut, left_out = ("cut", "left_out") if self._has("left_out") else ("'[]'", "'[]'")
         rows = self._rows(
             "SELECT generation, slot, operator, parents, dropped, status, reason, answer, answer_class,"
-            f" prompt_tokens, completion_tokens, cached_tokens, copied IS NOT NULL, {chain}"
-            " FROM candidates c WHERE ord = ? ORDER BY generation, slot",
+            f" prompt_tokens, completion_tokens, cached_tokens, copied IS NOT NULL, {cut}, {left_out}"
+            " FROM candidates WHERE ord = ? ORDER BY generation, slot",
             order,
         )
+        chains = self._chains(order) if texts else {}
         (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", order)[0]
         kind = Fitness
         fitness: dict[str, list[float]] = {}
@@ -140,8 +137,10 @@ class StoreReader:
             written,
             cached,
             copied,
-            text,
+            cut,
+            left_out,
         ) in rows:
+            thinking, text = chains.get((generation, slot), ("", ""))
             one = Candidate(
                 problem=identity,
                 generation=generation,
@@ -158,12 +157,37 @@ class StoreReader:
                 completion_tokens=written,
                 cached_tokens=cached,
                 copied=bool(copied),
+                reasoning=thinking,
+                cut=tuple(json.loads(cut)),
+                left_out=tuple(json.loads(left_out)),
             )
             if one.uid in fitness:
                 one.fitness = kind()
                 one.fitness.assign(fitness[one.uid])
             found.append(one)
         return found
+
+    def _chains(self, order: int) -> dict[tuple[int, int], Parts]:
+        """Thinking and text of every candidate: a copy's own, else of the last call that wrote it."""
+        found = {}
+        query = (
+            "SELECT generation, slot, text, reasoning FROM completions WHERE ord = ? AND purpose = 'vary'"
+            " ORDER BY generation, slot, call"
+        )
+        for generation, slot, text, thinking in self._rows(query, order):
+            found[generation, slot] = apart(thinking or "", text or "")
+        own = "copied_reasoning" if self._has("copied_reasoning") else "''"
+        query = f"SELECT generation, slot, copied, {own} FROM candidates WHERE ord = ? AND copied IS NOT NULL"
+        for generation, slot, text, thinking in self._rows(query, order):
+            found[generation, slot] = Parts(thinking or "", text)
+        return found
+
+    def _has(self, column: str) -> bool:
+        """Whether the run is of a version that stored this of its candidates."""
+        try:
+            return column in columns(self._db)
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
 
     def populations(self, order: int, *, texts: bool = False) -> list[StoredPopulation]:
         """The finished generations of a problem, oldest first. ``texts``: with the chains themselves."""

@@ -77,6 +77,7 @@ def _plain(session: Session, found: Estimate) -> dict[str, Any]:
         "widest": found.widest,
         "window": found.window,
         "fits": found.fits,
+        "fitting": found.fitting,
         "plans_ahead": session.scheme.plans_ahead,
         "concurrency": session.concurrency or session.backend.capacity,
         "oracle": session.scheme.oracle,
@@ -87,6 +88,20 @@ def _plain(session: Session, found: Estimate) -> dict[str, Any]:
 def _purposes(data: dict[str, Any]) -> str:
     counts = data["per_problem"].items()
     return ", ".join(f"{name} {count * data['problems']:,}" for name, count in counts if count)
+
+
+def _parents(data: dict[str, Any]) -> str:
+    """How children read their parents, where it is not whole and in the order they were drawn in."""
+    carry, fitting = data["preset"]["carry"], data["fitting"]
+    told = {
+        "full": "",
+        "tail": f"each by its last {carry.get('tokens', 0):,} tokens",
+        "answer": "each without its thinking",
+        "drop": "as many as there is room for, "
+        + ("all of them" if fitting is None else f"{fitting} of {data['preset']['parents']} at least"),
+    }[carry["policy"]]
+    order = data["preset"].get("order")
+    return ", ".join(filter(None, (told, f"in the order {order}" if order else "")))
 
 
 def _print(data: dict[str, Any]) -> None:
@@ -115,6 +130,8 @@ def _print(data: dict[str, Any]) -> None:
         "widest request": f"{data['widest']:,} tokens: {window}",
         "schedule": schedule,
     }
+    if read := _parents(data):
+        lines["parents"] = read
     if data["oracle"]:
         lines["oracle"] = "the fitness reads the references: an upper bound, not a result"
     table = Table.grid(padding=(0, 2))

@@ -30,6 +30,10 @@ def show(
     generation: Annotated[
         int | None, typer.Option(metavar="G", help="Every candidate of one generation of the problem.")
     ] = None,
+    thinking: Annotated[
+        bool,
+        typer.Option("--thinking", help="With --candidate: also what the model thought before its answer."),
+    ] = False,
     all: Annotated[bool, typer.Option("--all", help="All answers, not only the first ones.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -40,6 +44,8 @@ def show(
 
     if candidate is not None and generation is not None:
         raise UserError("--candidate names its generation already; leave --generation out")
+    if thinking and candidate is None:
+        raise UserError("--thinking is of one candidate: say which with --candidate G.S")
     run = Run(path)
     if problem is None and candidate is None and generation is None:
         if json:
@@ -51,7 +57,7 @@ def show(
         order = _find(store, problem, path)
         if candidate is not None:
             data = show_problem.candidate_data(store, order, candidate)
-            printer = show_problem.print_candidate
+            printer = show_problem.print_thoughts if thinking else show_problem.print_candidate
         elif generation is not None:
             data = show_problem.generation_data(store, order, generation)
             printer = show_problem.print_generation

@@ -109,9 +109,15 @@ def print_generation(data: Data) -> None:
     _print_candidates(data["members"])
 
 
-def print_candidate(data: Data) -> None:
+def print_thoughts(data: Data) -> None:
+    """A candidate on standard output, its thinking and its text last."""
+    print_candidate(data, thinking=True)
+
+
+def print_candidate(data: Data, *, thinking: bool = False) -> None:
     """A candidate on standard output, its text last."""
     verdict = data["verdict"] or "-"
+    thought = data["reasoning"] or ""
     _print_pairs(
         {
             "candidate": f"{data['uid']} of {one_line(data['problem'], 200)}"
@@ -119,6 +125,7 @@ def print_candidate(data: Data) -> None:
             "made by": one_line(data["operator"]) + (" (a copy)" if data["copied"] else ""),
             "parents": " ".join(data["parents"]) or "none",
             "dropped": " ".join(data["dropped"]) or "none",
+            **_not_read(data),
             "children": " ".join(data["children"]) or "none",
             "status": one_line(data["status"] + (f": {data['reason']}" if data["reason"] else "")),
             "tokens": f"{data['prompt_tokens']:,} prompt ({data['cached_tokens']:,} cached), "
@@ -128,11 +135,27 @@ def print_candidate(data: Data) -> None:
             else ", ".join(f"{one:g}" for one in data["fitness"]),
             "answer": "none" if data["answer"] is None else one_line(data["answer"], 400),
             "verdict": verdict + (f" by {one_line(data['rule'], 40)}" if data["rule"] else ""),
+            **(
+                {"thinking": f"{len(thought):,} characters: --thinking shows them"}
+                if thought and not thinking
+                else {}
+            ),
         }
     )
     out = console()
     out.print()
+    if thinking:
+        out.print(styled(printable(thought.strip()) or "(no thinking)", "dim"), soft_wrap=True)
     out.print(styled(printable(data["text"])), soft_wrap=True)
+
+
+def _not_read(data: Data) -> dict[str, str]:
+    """What of its planned parents a candidate did not read, if anything."""
+    cut = [(uid, tokens) for uid, tokens in zip(data["parents"], data["cut"], strict=False) if tokens]
+    found = {"left out": " ".join(data["left_out"])} if data["left_out"] else {}
+    if cut:
+        found["not read"] = ", ".join(f"{tokens:,} tokens of {uid}" for uid, tokens in cut)
+    return found
 
 
 def _print_pairs(pairs: Mapping[str, str]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import networkx as nx
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
 
-from evolve_llm import Preset, Problem, Run, evolve
+from evolve_llm import Completion, Preset, Problem, Request, Run, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.plan import plan_generation
 from evolve_llm.testing import (
@@ -36,13 +38,22 @@ def check_against_plans(run: Run, preset: Preset, seed: int) -> int:
                 pool = [one.uid for one in live] if scheme.blind else list(live)
             plans = plan_generation(
                 scheme.toolbox, scheme.choices, pool, generation=after.generation, n=preset.population,
-                seed=seed, problem=problem.id,
+                seed=seed, problem=problem.id, order=preset.order,
             )  # fmt: skip
             failed = {one.uid for one in before.members if one.failed}
             for plan, child in zip(plans, after.members, strict=True):
                 children += 1
                 assert child.uid == plan.uid
-                assert child.parents == tuple(uid for uid in plan.parents if uid not in failed)
+                assert child.parents == tuple(
+                    uid for uid in plan.parents if uid not in failed and uid not in child.left_out
+                )
+                live = tuple(uid for uid in plan.parents if uid not in failed)
+                assert child.left_out == tuple(uid for uid in live if uid not in child.parents)
+                if preset.carry.policy == "drop" and child.parents:
+                    assert (*child.parents, *child.left_out) == live  # from the end
+                elif preset.carry.policy in ("full", "tail"):
+                    assert child.left_out == ()
+                assert len(child.cut) == len(child.parents)
                 assert child.dropped == tuple(uid for uid in plan.parents if uid in failed)
                 if plan.parents and not child.parents:
                     assert child.operator == "sample"
@@ -63,6 +74,38 @@ def test_parents_and_dropped_are_the_plan(
             assert nx.is_directed_acyclic_graph(pedigree)
             for parent, child in pedigree.edges:
                 assert pedigree.nodes[parent]["generation"] < pedigree.nodes[child]["generation"]
+
+
+@settings(max_examples=30)
+@given(
+    preset=presets(max_generations=3),
+    policy=st.sampled_from(("full", "tail", "answer", "drop")),
+    order=st.sampled_from(("random", "slot", "popular", "trie")),
+    behaviour=behaviours(),
+    window=st.integers(220, 500),
+    seed=seeds(),
+)
+def test_whatever_is_read_of_parents_they_are_the_planned_ones(
+    preset: Preset, policy: str, order: str, behaviour: Behaviour, window: int, seed: int
+) -> None:
+    carry = {"carry.policy": policy} | ({"carry.tokens": 5} if policy == "tail" else {})
+    chosen = preset.override({**carry, "order": order})
+
+    def thinks(request: Request) -> Completion | BaseException:
+        answer = behaviour(request)
+        if isinstance(answer, Completion) and request.seed % 3:
+            return replace(
+                answer, reasoning=f"thought {request.id} " * 9, text=answer.text * (request.seed % 3 - 1)
+            )
+        return answer
+
+    with run_directory() as out:
+        try:
+            run = evolve([Problem("p", "what?", "boxed")], chosen, Scripted(thinks, context_length=window), out=out,
+                         seed=seed)  # fmt: skip
+        except UserError:
+            reject()
+        check_against_plans(run, chosen, seed)
 
 
 @settings(max_examples=20)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from evolve_llm import Candidate, Completion, Problem, Prompt, evolve, registry
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.breeding import clean
+from evolve_llm.calling import clean
 from evolve_llm.testing import HOSTILE, hostile_texts, run_directory
 
 FORMATS = ("boxed", "tags", "option", "code", "text")
