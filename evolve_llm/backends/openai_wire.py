@@ -111,9 +111,20 @@ def read_body(text: str) -> Completion | Failure:
     if not choices:
         return Failure("retry", "empty_response", "the response has no choices")
     try:
-        return _read_choice(choices[0], body.get("usage") or {})
+        return _read_choice(_the_choice(choices), body.get("usage") or {})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         return Failure("retry", "malformed_response", f"{type(error).__name__} {error}: {_excerpt(text)}")
+
+
+def tells_cached_tokens(text: str) -> bool:
+    """Whether a response that ``read_body`` could read says how many prompt tokens came from a cache."""
+    usage = json.loads(text).get("usage") or {}
+    return (usage.get("prompt_tokens_details") or {}).get("cached_tokens") is not None
+
+
+def _the_choice(choices: list[Any]) -> Any:
+    """The one that was asked for: a server that gives more than ``n: 1`` numbers them, and the rest is left."""
+    return next((one for one in choices if one.get("index") == 0), choices[0])
 
 
 def _inner_error(error: Any) -> Failure:

@@ -29,6 +29,7 @@ def outcome(server: FakeServer, prompt: str, **options: object) -> Any:
     [
         *("429", "500", "503", "reset", "truncated", "half-chunk", "malformed", "not-an-object"),
         *("strange", "no-choices", "empty", "inner-error"),
+        *("choices-null", "choices-not-a-list", "choices-of-nothing"),
     ],
 )
 def test_what_passes_is_retried_and_answered(server: FakeServer, case: str) -> None:
@@ -94,6 +95,8 @@ def test_what_cannot_pass_is_given_up_at_once(server: FakeServer, case: str, rea
         ("reset", "server_error", 4),
         ("malformed", "malformed_response", 4),
         ("no-choices", "empty_response", 3),
+        ("choices-null", "empty_response", 3),
+        ("choices-not-a-list", "malformed_response", 4),
         ("empty", "empty_response", 3),
     ],
 )
@@ -220,6 +223,31 @@ def test_hidden_sampling_defaults_of_vllm_are_switched_off(server: FakeServer) -
     (body,) = server.bodies
     assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (-1, 0.0, 1.0)
     assert "seed" not in body
+
+
+def test_of_more_choices_than_asked_the_first_by_number_is_taken(server: FakeServer) -> None:
+    assert outcome(server, "three-choices forever") == Completion("echo: more", "stop", 11, 7, 5)
+    assert server.seen["three-choices forever"] == 1
+
+
+def test_a_vllm_server_that_hides_its_cache_hits_is_told_what_to_start_with_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with FakeServer(tells_cached=False) as server:
+        got = run(use(backend(server), *(ask(f"question {n}") for n in range(3))))
+    assert [one.cached_tokens for one in got] == [0, 0, 0]
+    (message,) = [one.getMessage() for one in caplog.records]
+    assert "127.0.0.1" in message
+    assert "--enable-prompt-tokens-details" in message
+
+
+@pytest.mark.parametrize("owner", ["vllm", "somebody"])
+def test_nothing_is_said_where_hits_are_told_or_the_server_is_another(
+    owner: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FakeServer(tells_cached=owner == "vllm", owner=owner) as server:
+        run(use(backend(server), ask()))
+    assert not caplog.records
 
 
 def test_a_cut_answer_says_so(server: FakeServer) -> None:

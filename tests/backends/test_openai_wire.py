@@ -105,9 +105,10 @@ def test_http_errors(status: int, message: str, remedy: str, reason: str) -> Non
     assert (failure.remedy, failure.reason) == (remedy, reason)
 
 
-def test_reasoning_and_cached_tokens_are_read() -> None:
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content"])
+def test_reasoning_and_cached_tokens_are_read(field: str) -> None:
     body = {
-        "choices": [{"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "length"}],
+        "choices": [{"message": {"content": None, field: "hm"}, "finish_reason": "length"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}},
     }
     assert read_body(json.dumps(body)) == Completion("", "length", 3, 2, 1, "hm")

@@ -1,0 +1,241 @@
+"""Several backends that serve one model, as one: more engines behind one run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from evolve_llm.backends.base import Backend, Load, load_of, token_starts
+from evolve_llm.errors import BackendError, UserError
+from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+
+REMEMBERED = 10_000
+"""Problems whose replica is remembered, the most recently asked ones; the engines' caches forget sooner."""
+
+_LOG = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+
+class Replicas:
+    """One backend over several that serve the same model.
+
+    **Affinity.** All requests of a problem go to one replica, whose prefix cache then holds the chains that
+    the problem's prompts have in common. A problem that is new goes to the replica with the fewest problems
+    in flight (then the fewest requests, the fewest problems so far, the first). A replica has at most its
+    own ``capacity`` in flight; what is more waits for it.
+
+    **Death.** A replica that raises BackendError is put aside for good, with one warning on this module's
+    logger. What it had in flight is cancelled and asked again elsewhere, and its problems move there. When none
+    is left, BackendError names the end of each. Any other error is the request's own and is passed on.
+
+    ``names`` say in messages which replica is meant. Raises UserError for no backends, or for backends of
+    different identities.
+    """
+
+    def __init__(self, backends: Sequence[Backend], names: Sequence[str] | None = None) -> None:
+        if not backends:
+            raise UserError("replicas need at least one backend")
+        names = names or [f"replica {number + 1}" for number in range(len(backends))]
+        self._replicas = [_Replica(name, one) for name, one in zip(names, backends, strict=True)]
+        self.identity = backends[0].identity
+        if any(one.identity != self.identity for one in backends):
+            told = "; ".join(f"{one.name} is {one.backend.identity!r}" for one in self._replicas)
+            raise UserError(f"replicas must be of one model: {told}")
+        self._homes: dict[str, _Replica] = {}
+
+    @property
+    def capacity(self) -> int:
+        """What the replicas that live can have in flight together."""
+        return sum(one.backend.capacity for one in self._live()) or 1
+
+    async def start(self) -> ModelInfo:
+        """Start all at once. The window is the smallest of the replicas', so that a prompt fits wherever it goes.
+
+        Those that cannot be used are put aside; BackendError names each when none can. Raises UserError
+        where they serve models of different names, and whatever else a replica raises.
+        """
+        started = await asyncio.gather(
+            *(one.backend.start() for one in self._replicas), return_exceptions=True
+        )
+        infos: dict[str, ModelInfo] = {}
+        for replica, outcome in zip(self._replicas, started, strict=True):
+            if isinstance(outcome, BackendError):
+                replica.error = outcome
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            else:
+                infos[replica.name] = outcome
+        if not infos:
+            raise self._none_left("none of the replicas can be used")
+        for replica in self._replicas:
+            self._warn_of(replica)
+        return _together(infos)
+
+    async def generate(self, request: Request) -> Completion:
+        """Answer one request on the replica of its problem, or on another when that dies.
+
+        Raises BackendError when no replica is left, else what the replica raises.
+        """
+        problem = problem_of(request)
+        while True:
+            replica = self._home_of(problem)
+            try:
+                with replica.busy_with(problem):
+                    answer = await replica.answer(request)
+            except BackendError as error:
+                self._put_aside(replica, error)
+            else:
+                if answer is not None:
+                    return answer
+
+    async def count_tokens(self, prompt: Prompt) -> int:
+        """As the first replica that lives counts."""
+        return await self._by_any(lambda backend: backend.count_tokens(prompt))
+
+    async def token_starts(self, text: str) -> Sequence[int] | None:
+        """As the first replica that lives says."""
+        return await self._by_any(lambda backend: token_starts(backend, text))
+
+    async def load(self) -> Load | None:
+        """The loads of the replicas that live and tell theirs, added up; None where none does."""
+        loads = await asyncio.gather(*(load_of(one.backend) for one in self._live()))
+        known = [one for one in loads if one is not None]
+        if not known:
+            return None
+        return Load(sum(one.running for one in known), sum(one.waiting for one in known))
+
+    async def close(self) -> None:
+        """Close all, also those put aside."""
+        await asyncio.gather(*(one.backend.close() for one in self._replicas), return_exceptions=True)
+
+    # ---- who is alive, and where a problem lives
+
+    def _live(self) -> list[_Replica]:
+        return [one for one in self._replicas if one.error is None]
+
+    def _home_of(self, problem: str) -> _Replica:
+        home = self._homes.pop(problem, None)
+        if home is None or home.error is not None:
+            live = self._live()
+            if not live:
+                raise self._none_left("no replica is left")
+            home = min(live, key=_Replica.burden)  # the first of equals
+            home.received += 1
+        self._homes[problem] = home
+        if len(self._homes) > REMEMBERED:
+            del self._homes[next(iter(self._homes))]
+        return home
+
+    def _put_aside(self, replica: _Replica, error: BackendError) -> None:
+        if replica.error is not None:
+            return
+        replica.error = error
+        replica.abandon()
+        if self._live():
+            self._warn_of(replica)
+
+    def _warn_of(self, replica: _Replica) -> None:
+        if replica.error is not None:
+            others = ", ".join(one.name for one in self._live())
+            _LOG.warning(
+                "put aside for the rest of this run: %s. The work goes on at %s", _told(replica), others
+            )
+
+    def _none_left(self, what: str) -> BackendError:
+        return BackendError("\n  ".join([f"{what}:", *map(_told, self._replicas)]))
+
+    async def _by_any(self, ask: Callable[[Backend], Awaitable[Value]]) -> Value:
+        while live := self._live():
+            try:
+                return await ask(live[0].backend)
+            except BackendError as error:
+                self._put_aside(live[0], error)
+        raise self._none_left("no replica is left")
+
+
+@dataclass(eq=False, slots=True)
+class _Replica:
+    """One backend and what it has on its hands."""
+
+    name: str
+    backend: Backend
+    error: BackendError | None = None
+    received: int = 0
+    in_flight: Counter[str] = field(default_factory=Counter)
+    tasks: set[asyncio.Task[Completion]] = field(default_factory=set)
+    room: asyncio.Semaphore | None = None
+
+    def burden(self) -> tuple[int, int, int]:
+        """Problems and requests in flight, problems so far: what a new problem is placed by."""
+        return len(self.in_flight), self.in_flight.total(), self.received
+
+    @contextmanager
+    def busy_with(self, problem: str) -> Iterator[None]:
+        self.in_flight[problem] += 1
+        try:
+            yield
+        finally:
+            self.in_flight[problem] -= 1
+            if not self.in_flight[problem]:
+                del self.in_flight[problem]
+
+    async def answer(self, request: Request) -> Completion | None:
+        """The backend's answer; None where the replica was abandoned meanwhile."""
+        task = asyncio.create_task(self._in_turn(request))
+        self.tasks.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self.tasks.discard(task)
+            if not task.done():  # this request is cancelled: what it holds must be free before that is told
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        return None if task.cancelled() and self.error is not None else task.result()
+
+    async def _in_turn(self, request: Request) -> Completion:
+        if self.room is None:
+            self.room = asyncio.Semaphore(self.backend.capacity)
+        async with self.room:
+            return await self.backend.generate(request)
+
+    def abandon(self) -> None:
+        """Cancel all that is in flight here."""
+        for task in tuple(self.tasks):
+            task.cancel()
+
+
+def problem_of(request: Request) -> str:
+    """The problem that a request belongs to (see ``Request.id``)."""
+    return request.id.rsplit("/", 4)[0]
+
+
+def _together(infos: dict[str, ModelInfo]) -> ModelInfo:
+    """One description of all replicas that started."""
+    first = next(iter(infos.values()))
+    if any(one.name != first.name for one in infos.values()):
+        told = "; ".join(f"{name} serves {info.name!r}" for name, info in infos.items())
+        raise UserError(f"replicas must serve one model: {told}")
+    windows = {name: info.context_length for name, info in infos.items()}
+    known = [one for one in windows.values() if one is not None]
+    smallest = min(known, default=None)
+    if len(set(windows.values())) > 1:
+        told = ", ".join(f"{name} {window or 'unknown'}" for name, window in windows.items())
+        _LOG.warning("the replicas' windows differ (%s): all prompts are kept to %s tokens", told, smallest)
+    keys = dict.fromkeys(key for info in infos.values() for key in info.details)
+    details = {
+        key: ", ".join(dict.fromkeys(info.details[key] for info in infos.values() if key in info.details))
+        for key in keys
+    }
+    return ModelInfo(first.name, smallest, details)
+
+
+def _told(replica: _Replica) -> str:
+    """A replica and its end, on one line of printable characters."""
+    text = " ".join(f"{replica.name}: {replica.error}".split())
+    return "".join(one if one.isprintable() else "?" for one in text)
