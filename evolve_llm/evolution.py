@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
-from evolve_llm.backends.base import Backend
-from evolve_llm.breeding import Caller, Meter
+from evolve_llm.admission import INTERVAL, Admission
+from evolve_llm.backends.base import Backend, load_of
+from evolve_llm.calling import Caller, Meter
 from evolve_llm.errors import BudgetReached, EvolveError, first_of
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.population import Generation, Population, Progress
@@ -30,8 +31,9 @@ class Evolution:
     """One run in progress.
 
     ``problems`` are in their order in the store; those that have their answer are passed over.
-    ``concurrency`` bounds the requests in flight (default: the backend's capacity); ``budget`` bounds the
-    prompt + completion tokens of the whole run.
+    ``concurrency`` bounds the requests in flight. Without it the bound starts at the backend's capacity and
+    follows the engine's load where the backend can tell it (see ``Admission``). ``budget`` bounds the
+    prompt + completion tokens of the whole run; ``window`` is the model's, where it is known.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Evolution:
         seed: int,
         concurrency: int | None = None,
         budget: int | None = None,
+        window: int | None = None,
     ) -> None:
         self.problems = problems
         self.scheme = scheme
@@ -52,11 +55,17 @@ class Evolution:
         self.grading = grading
         self.seed = seed
         self.meter = Meter(spent=store.spent(), budget=budget)
+        self.backend = backend
         self.permits = Permits(concurrency or backend.capacity)
         self.running = 0  # problems admitted and not finished
+        self._fixed = concurrency is not None
+        self._places = 0  # problems whose task has not ended
+        self._place_left = asyncio.Event()
         self._progress = Progress()
         sampling = scheme.preset.sampling.sampling()
-        self._caller = Caller(backend, store, self.permits, sampling, seed, self.meter, scheme.logprobs)
+        self._caller = Caller(
+            backend, store, self.permits, sampling, seed, self.meter, scheme.logprobs, window
+        )
 
     @property
     def born(self) -> int:
@@ -95,6 +104,7 @@ class Evolution:
     async def _work(self, results: asyncio.Queue[Generation | None]) -> None:
         admit = asyncio.create_task(self._admit(results))
         drained = asyncio.create_task(self.permits.drained.wait())
+        follow = asyncio.create_task(self._follow_the_load())
         try:
             await asyncio.wait({admit, drained}, return_when=asyncio.FIRST_COMPLETED)
             if not admit.done() and not await self._settled(admit):
@@ -106,9 +116,29 @@ class Evolution:
         except* EvolveError as group:
             raise first_of(group) from None
         finally:
-            for task in (admit, drained):
+            for task in (admit, drained, follow):
                 task.cancel()
-            await asyncio.gather(admit, drained, return_exceptions=True)
+            await asyncio.gather(admit, drained, follow, return_exceptions=True)
+
+    async def _follow_the_load(self) -> None:
+        """Look at the engine's load now and then and resize the permits; end where it cannot tell."""
+        if self._fixed:
+            return
+        admission, untold = Admission(self.permits.capacity), 0
+        while untold < 3 and not self.permits.closed:
+            await asyncio.sleep(INTERVAL)
+            try:
+                load = await load_of(self.backend)
+            except Exception:  # a look that fails is no reason to end a run
+                load = None
+            if load is None:
+                untold += 1
+                continue
+            untold = 0
+            capacity = admission.update(load, self.permits.held)
+            if capacity != self.permits.capacity:
+                self.permits.resize(capacity)
+                self._place_left.set()
 
     async def _settled(self, admit: asyncio.Task[None]) -> bool:
         """After the budget closed the permits: let everything finish that needs none. True if all did."""
@@ -125,18 +155,24 @@ class Evolution:
     async def _admit(self, results: asyncio.Queue[Generation | None]) -> None:
         """Start problems in order while the backend has room; only admitted problems hold memory."""
         finished = self.store.finished()
-        places = asyncio.Semaphore(max(2, self.permits.capacity))
         async with asyncio.TaskGroup() as group:
             for order, problem in enumerate(self.problems):
                 if order in finished:
                     continue
-                await places.acquire()
+                while self._places >= max(2, self.permits.capacity):
+                    self._place_left.clear()
+                    await self._place_left.wait()
                 await self.permits.room()
                 self.running += 1
+                self._places += 1
                 task = group.create_task(self._evolve(order, problem, results))
-                task.add_done_callback(lambda _: places.release())
+                task.add_done_callback(self._leave)
                 for _ in range(3):  # until its first requests have reached the permits
                     await asyncio.sleep(0)
+
+    def _leave(self, _: asyncio.Task[None]) -> None:
+        self._places -= 1
+        self._place_left.set()
 
     async def _evolve(self, order: int, problem: Problem, results: asyncio.Queue[Generation | None]) -> None:
         async def emit(generation: Generation) -> None:

@@ -15,8 +15,9 @@ Priority = tuple[int, int, int]  # problem order, generation, slot
 class Permits:
     """At most ``capacity`` holders at once; the waiter with the smallest priority is served first.
 
-    ``room`` is what admission waits for: a free permit that nobody is waiting for. ``close`` stops giving
-    permits (the budget is spent); ``drained`` is set once nobody holds one any more.
+    ``resize`` changes the capacity. ``room`` is what admission waits for: a free permit that nobody is
+    waiting for. ``close`` stops giving permits (the budget is spent); ``drained`` is set once nobody holds
+    one any more.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -33,6 +34,15 @@ class Permits:
     def take(self, priority: Priority) -> _Permit:
         """``async with permits.take(priority):`` holds one permit."""
         return _Permit(self, priority)
+
+    def resize(self, capacity: int) -> None:
+        """Serve waiters up to the new capacity; where more are held already, none is passed on until it fits."""
+        self.capacity = capacity
+        while self.held < capacity and (future := self._next()) is not None:
+            self.held += 1
+            self.peak = max(self.peak, self.held)
+            future.set_result(None)
+        self._update()
 
     async def room(self) -> None:
         """Return when a permit is free and nobody waits for one."""
@@ -65,13 +75,19 @@ class Permits:
             raise
 
     def _release(self) -> None:
+        if self.held <= self.capacity and (future := self._next()) is not None:
+            future.set_result(None)  # the permit passes on: held stays
+            return
+        self.held -= 1
+        self._update()
+
+    def _next(self) -> asyncio.Future[None] | None:
+        """The waiter to be served now, off the queue; None where nobody waits or no permits are given."""
         while self._waiting and not self.closed:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
-                future.set_result(None)  # the permit passes on: held stays
-                return
-        self.held -= 1
-        self._update()
+                return future
+        return None
 
     def _update(self) -> None:
         if self.held < self.capacity and not self.closed:

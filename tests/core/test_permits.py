@@ -132,21 +132,23 @@ def test_there_is_room_only_while_a_permit_is_free() -> None:
 @given(
     capacity=st.integers(1, 4),
     work=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(-1, 8)), max_size=14),
+    sizes=st.lists(st.none() | st.integers(1, 6), min_size=9, max_size=9),
 )
-def test_any_interleaving_of_work_and_cancellation(capacity: int, work: list[tuple[int, int, int]]) -> None:
+def test_any_interleaving_of_work_cancellation_and_resizing(
+    capacity: int, work: list[tuple[int, int, int]], sizes: list[int | None]
+) -> None:
     """Each worker: a priority, the turns it holds its permit, the turn it is cancelled in (-1: never)."""
 
     async def main() -> None:
         permits = Permits(capacity)
-        inside = 0
+        inside, allowed = 0, capacity
         done = set()
 
         async def one(name: int, priority: int, turns: int) -> None:
             nonlocal inside
             async with permits.take((priority, 0, name)):
                 inside += 1
-                assert inside <= capacity
-                assert inside <= permits.held <= capacity
+                assert inside <= permits.held <= allowed
                 try:
                     for _ in range(turns):
                         await asyncio.sleep(0)
@@ -155,17 +157,84 @@ def test_any_interleaving_of_work_and_cancellation(capacity: int, work: list[tup
             done.add(name)
 
         tasks = [asyncio.create_task(one(name, *how[:2])) for name, how in enumerate(work)]
-        for turn in range(9):
+        for turn, size in enumerate(sizes):
+            if size is not None:
+                allowed = max(size, permits.held)
+                permits.resize(size)
             for task, (_, _, cancelled) in zip(tasks, work, strict=True):
                 if cancelled == turn:
                     task.cancel()
+            waits = permits.waiting > 0
+            assert not waits or permits.held >= permits.capacity, "a permit is free and somebody waits"
             await asyncio.sleep(0)
         async with asyncio.timeout(5):
             await asyncio.gather(*tasks, return_exceptions=True)
         assert done >= {name for name, how in enumerate(work) if how[2] < 0}
         assert (permits.held, permits.waiting) == (0, 0)
-        assert permits.peak <= capacity
+        assert permits.peak <= max([capacity, *filter(None, sizes)])
         async with asyncio.timeout(1):
             await permits.room()
+
+    asyncio.run(main())
+
+
+def test_a_larger_capacity_serves_waiters_at_once_and_in_order() -> None:
+    async def main() -> None:
+        permits, served = Permits(1), []
+
+        async def work(name: int) -> None:
+            async with permits.take((name, 0, 0)):
+                served.append(name)
+                await asyncio.sleep(0.01)
+
+        tasks = [asyncio.create_task(work(name)) for name in (0, 4, 2, 3, 1)]
+        await asyncio.sleep(0)
+        permits.resize(3)
+        assert (permits.held, permits.waiting) == (3, 2)
+        await asyncio.sleep(0)
+        assert served == [0, 1, 2]
+        await asyncio.gather(*tasks)
+        assert (permits.held, permits.peak) == (0, 3)
+
+    asyncio.run(main())
+
+
+def test_a_smaller_capacity_takes_no_permit_away_and_passes_none_on_until_it_fits() -> None:
+    async def main() -> None:
+        permits = Permits(3)
+        held = [permits.take((0, 0, slot)) for slot in range(3)]
+        for one in held:
+            await one.__aenter__()
+        waiter = asyncio.create_task(permits.take((1, 0, 0)).__aenter__())
+        await asyncio.sleep(0)
+        permits.resize(1)
+        assert permits.held == 3
+        for left in (2, 1):
+            await held[left].__aexit__(None, None, None)
+            await asyncio.sleep(0)
+            assert (permits.held, waiter.done()) == (left, False)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(permits.room(), 0.001)
+        await held[0].__aexit__(None, None, None)
+        await asyncio.wait_for(waiter, 1)
+        assert permits.held == 1
+
+    asyncio.run(main())
+
+
+def test_closed_permits_stay_closed_when_resized() -> None:
+    async def main() -> None:
+        permits = Permits(1)
+        await permits.take((0, 0, 0)).__aenter__()
+        waiter = asyncio.create_task(permits.take((1, 0, 0)).__aenter__())
+        await asyncio.sleep(0)
+        permits.close()
+        permits.resize(5)
+        await asyncio.sleep(0)
+        assert (permits.held, waiter.done()) == (1, False)
+        permits._release()
+        assert permits.drained.is_set()
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
 
     asyncio.run(main())
