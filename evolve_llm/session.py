@@ -133,6 +133,7 @@ class Session:
             seed=self.seed,
             concurrency=self.concurrency,
             budget=self.budget_tokens,
+            window=self.info.context_length,
         )
         self._started = time.time()
         return self.evolution

@@ -25,7 +25,10 @@ FOLDER = Path(str(files("evolve_llm"))) / "models" / "fly"
 
 
 class FlyOptions(LlamaCppOptions):
-    """As for any file, with sizes that suit a model of a million parameters."""
+    """As for any file, with sizes that suit a model of a million parameters, computed in float32 throughout.
+
+    The defaults are the fastest of experiments/fruit_fly/SPEED.md: a second thread waits more than it works.
+    """
 
     n_parallel: int = Field(default=16, ge=1, le=256, description="slots: requests generated at once")
     context_length: Literal[512] = Field(
@@ -33,6 +36,12 @@ class FlyOptions(LlamaCppOptions):
     )
     cache_type_k: CacheType = Field(default="f32", description="number format of the keys in the KV cache")
     cache_type_v: CacheType = Field(default="f32", description="number format of the values in the KV cache")
+    n_threads: int | None = Field(
+        default=1, ge=1, description="CPU threads; none: the cores this process may use"
+    )
+    flash_attention: bool | None = Field(
+        default=False, description="attention in one pass, which copies an f32 cache as f16 for every token"
+    )
     cache_ram: int = Field(
         default=0, ge=0, description="MiB of memory for prefixes that left their slot; 0: none"
     )
@@ -40,6 +49,8 @@ class FlyOptions(LlamaCppOptions):
 
 class Fly(LlamaCpp):
     """The embedded engine, which says so when it is asked what the fly has no letters for."""
+
+    streams = False  # a whole window takes less than half a second: nothing is worth cancelling
 
     async def generate(self, request: Request) -> Completion:
         """Answer in a free slot. Raises RequestError ``bad_request`` for a character outside the vocabulary."""

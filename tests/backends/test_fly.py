@@ -29,6 +29,7 @@ def test_the_factory_takes_the_engines_options() -> None:
     assert fly().capacity == 16
     assert fly(n_parallel="4").capacity == 4
     assert fly().identity == "llama_cpp:fly"
+    assert (fly().options.n_threads, fly().options.flash_attention, fly().streams) == (1, False, False)
     with pytest.raises(UserError, match="fly takes no argument, got 'big'"):
         fly("big")
     with pytest.raises(UserError, match="context_length"):

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from evolve_llm.backends import llama_cpp as module
 from evolve_llm.backends import weights
-from evolve_llm.backends.llama_cpp import LlamaCpp, chat_body, engine_seed, llama_cpp, local, read_chunks
+from evolve_llm.backends.llama_cpp import LlamaCpp, llama_cpp, local
+from evolve_llm.backends.llama_cpp_wire import chat_body, engine_seed, read_chunks
 from evolve_llm.errors import BackendError, RequestError, UserError
 from evolve_llm.request import Completion, ModelInfo, Prompt
 
@@ -33,6 +34,10 @@ from evolve_llm.request import Completion, ModelInfo, Prompt
     ("options", "message"),
     [
         ({"n_batch": 4, "n_parallel": 8}, "n_batch=4 is smaller than n_parallel=8"),
+        (
+            {"flash_attention": False, "cache_type_v": "q8_0"},
+            "cache_type_v=q8_0 can be read with flash attention only",
+        ),
         ({"n_parallel": "0"}, "n_parallel"),
         ({"n_parallel": "many"}, "n_parallel.*'many'"),
         ({"context_length": 1}, "context_length"),
@@ -92,6 +97,8 @@ def test_streams_are_put_together() -> None:
     with pytest.raises(RequestError, match="malformed_response"):
         read_chunks([chunk("a")])
     assert read_chunks([chunk(None, "stop"), end]) == Completion("", "stop", 5, 2, 3)  # paid for, so counted
+    whole = {**end, "choices": [{"message": {"content": "ab"}, "finish_reason": "stop"}]}
+    assert read_chunks([whole]) == Completion("ab", "stop", 5, 2, 3)  # an answer that was not streamed
     with pytest.raises(RequestError, match="server_error"):
         read_chunks([{"error": {"code": 500, "message": "x"}}])
 

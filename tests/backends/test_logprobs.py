@@ -14,7 +14,8 @@ from fake_server import MODEL, FakeServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.backends.llama_cpp import chat_body, local, read_chunks
+from evolve_llm.backends.llama_cpp import local
+from evolve_llm.backends.llama_cpp_wire import chat_body, read_chunks
 from evolve_llm.backends.openai import openai
 from evolve_llm.backends.openai_wire import (
     Failure,

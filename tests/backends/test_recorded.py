@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,3 +257,30 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         recorded("")
     with pytest.raises(UserError, match="Available: model"):
         recorded("x", modle="y")
+
+
+class Spelling(Scripted):
+    """A backend whose tokens are three characters long."""
+
+    asked = 0
+
+    async def token_starts(self, text: str) -> list[int]:
+        """Every third character."""
+        self.asked += 1
+        return list(range(0, len(text), 3))
+
+
+def test_where_tokens_start_is_recorded_too(path: Path) -> None:
+    inner = Spelling(lambda _: "x")
+
+    async def starts(backend: Recorded) -> list[Sequence[int] | None]:
+        await backend.start()
+        try:
+            return [await backend.token_starts("abcdefgh"), await backend.token_starts("abcdefgh")]
+        finally:
+            await backend.close()
+
+    assert asyncio.run(starts(Recorded(path, inner))) == [[0, 3, 6]] * 2
+    assert inner.asked == 1
+    assert asyncio.run(starts(Recorded(path, Scripted(lambda _: "x")))) == [[0, 3, 6]] * 2
+    assert asyncio.run(starts(Recorded(path.with_name("other.sqlite"), Scripted(lambda _: "x")))) == [None] * 2
