@@ -7,6 +7,7 @@ it can show stands in its model card beside the weights.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -81,25 +82,30 @@ def outside(prompt: Prompt) -> str | None:
     return None
 
 
-def shipped_weights(folder: Path = FOLDER) -> Path:
-    """The GGUF of this package, its checksum verified.
+def shipped(names: Sequence[str], folder: Path = FOLDER) -> Path:
+    """The folder of the fly's files, the checksums of those named verified.
 
-    Raises BackendError where the file or its checksum is missing, or they do not agree.
+    Raises BackendError where a file or its checksum is missing, or they do not agree.
     """
-    path = folder / FILE_NAME
     again = "install evolve-llm again, or train one: experiments/fruit_fly/README.md in the source"
     try:
         lines = (folder / SUMS_NAME).read_text("ascii").splitlines()
         sums = {name: digest for digest, name in map(str.split, lines)}
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     except (OSError, ValueError) as error:
         raise BackendError(f"the fly's weights are missing or cannot be read ({error}); {again}") from error
-    if found != sums.get(FILE_NAME):
-        raise BackendError(
-            f"the fly's weights {path} are damaged: their SHA-256 is {found[:16]}..., not "
-            f"{sums.get(FILE_NAME, '(none given)')[:16]}...; {again}"
-        )
-    return path
+    for name, digest in found.items():
+        if digest != sums.get(name):
+            raise BackendError(
+                f"the fly's weights {folder / name} are damaged: their SHA-256 is {digest[:16]}..., not "
+                f"{sums.get(name, '(none given)')[:16]}...; {again}"
+            )
+    return folder
+
+
+def shipped_weights(folder: Path = FOLDER) -> Path:
+    """The GGUF of this package, its checksum verified. Raises as ``shipped``."""
+    return shipped([FILE_NAME], folder) / FILE_NAME
 
 
 def fly(argument: str = "", **options: object) -> Fly:

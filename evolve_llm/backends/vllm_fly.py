@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evolve_llm.backends.fly import FOLDER, SUMS_NAME, outside
-from evolve_llm.errors import BackendError
+from evolve_llm.backends.fly import FOLDER, outside, shipped
 
 NAME = "fly"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
@@ -24,20 +22,5 @@ __all__ = ["ARGUMENTS", "NAME", "outside", "shipped_folder"]
 
 
 def shipped_folder(folder: Path = FOLDER) -> Path:
-    """The folder of this package with the fly's weights, their checksums verified.
-
-    Raises BackendError where a file is missing or is not the one that was shipped.
-    """
-    again = "install evolve-llm again, or train one: experiments/fruit_fly/README.md in the source"
-    try:
-        lines = (folder / SUMS_NAME).read_text("ascii").splitlines()
-        sums = {name: digest for digest, name in map(str.split, lines)}
-        found = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
-    except (OSError, ValueError) as error:
-        raise BackendError(f"the fly's weights are missing or cannot be read ({error}); {again}") from error
-    for name, digest in found.items():
-        if digest != sums.get(name):
-            raise BackendError(
-                f"the fly's file {folder / name} is damaged: its SHA-256 is {digest[:16]}...; {again}"
-            )
-    return folder
+    """The folder of this package with the fly's weights. Raises as ``fly.shipped``."""
+    return shipped(FILES, folder)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,8 +56,8 @@ def all_checks(out: Path, base_url: str | None) -> list[Check]:
         ("optional packages", _optional),
         ("terminal", _terminal),
     ]
-    if base_url is not None:
-        checks.insert(-2, ("server", lambda: _server(base_url)))
+    for url in filter(None, (base_url or "").split(",")):
+        checks.insert(-2, ("server", partial(_server, url.strip())))
     return [_guarded(name, check) for name, check in checks]
 
 

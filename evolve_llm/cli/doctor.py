@@ -15,7 +15,8 @@ from evolve_llm.cli.options import JsonFlag
 @reported
 def doctor(
     base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Also ask this OpenAI-compatible server.")
+        str | None,
+        typer.Option(metavar="URL", help="Also ask this OpenAI-compatible server; several with commas."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where run directories are to lie.")] = Path(
         "runs"

@@ -305,7 +305,7 @@ def test_the_flys_files_are_verified(tmp_path: Path) -> None:
     with (copied / "model.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
-    with pytest.raises(BackendError, match=r"model\.safetensors is damaged"):
+    with pytest.raises(BackendError, match=r"model\.safetensors are damaged"):
         shipped_folder(copied)
     (copied / "config.json").unlink()
     with pytest.raises(BackendError, match="missing or cannot be read"):
