@@ -1,6 +1,6 @@
 """The claims of the RSA paper (arXiv 2509.26626), put to the fruit fly by the product's own presets.
 
-    python experiments/paper_claims/run.py             # all: an estimated 15 to 25 minutes on two quiet cores
+    python experiments/paper_claims/run.py             # all: 46 minutes on two cores shared with other work
     python experiments/paper_claims/run.py --quick     # a smoke run, two minutes; its figures mean nothing
     python experiments/paper_claims/run.py --report    # no new runs: report on the runs that are complete
     python experiments/paper_claims/run.py --publish   # and renew the table and pictures of README.md and the docs
