@@ -13,6 +13,8 @@ from evolve_llm.backends.options import Options
 from evolve_llm.errors import UserError
 
 OPENAI_HOST = "api.openai.com"
+MOST_CONNECTIONS = 1024
+"""As many as a run that follows its server's load ever has in flight."""
 PLACEHOLDER_KEY = "none"
 """Sent where no key is known: servers of one's own mostly want none, the client insists on one."""
 
@@ -27,7 +29,10 @@ class OpenAIOptions(Options):
     )
     api_key: str | None = Field(default=None, repr=False, description="the key; none: OPENAI_API_KEY")
     capacity: int = Field(
-        default=64, ge=1, le=4096, description="requests in flight and connections at most, for each server"
+        default=64,
+        ge=1,
+        le=4096,
+        description="requests in flight at the start; set by you, also at most, for each server",
     )
     deadline: float = Field(default=3600, gt=0, description="one request, with all its attempts and pauses")
     attempt_timeout: float = Field(
@@ -48,6 +53,11 @@ class OpenAIOptions(Options):
     check_model: bool = Field(default=True, description="refuse a model that the server does not list")
     context_length: int | None = Field(default=None, ge=1, description="window; none: as the server says")
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request")
+
+    @property
+    def connections(self) -> int:
+        """How many the pool may hold: room to follow the server's load, unless ``capacity`` was set to a limit."""
+        return (self.capacity if "capacity" in self.model_fields_set else MOST_CONNECTIONS) + 4
 
     @model_validator(mode="before")
     @classmethod

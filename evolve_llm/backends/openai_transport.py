@@ -38,7 +38,7 @@ class Transport:
         base = next(one for one in transport.__mro__ if one.__name__ == "AsyncClient")
         # the client changed from httpx to httpx2 between its versions; take whichever it is built on
         http = importlib.import_module(base.__module__.partition(".")[0])
-        size = self._options.capacity + 4
+        size = self._options.connections
         timeout = http.Timeout(None, connect=self._options.connect_timeout)
         self._client = self._library.AsyncOpenAI(
             api_key=self._key,

@@ -10,6 +10,7 @@ from asking import ask, run, use
 from fake_server import KEY, MODEL, FakeServer
 
 from evolve_llm.backends.openai import OpenAI, openai
+from evolve_llm.backends.openai_options import OpenAIOptions
 from evolve_llm.errors import BackendError, RequestError, UserError
 from evolve_llm.request import Completion, Message, Prompt, Request, Sampling
 
@@ -298,3 +299,8 @@ def test_cancelling_frees_the_connection(server: FakeServer) -> None:
 def test_mistakes_are_found_before_anything_is_sent(argument: str, options: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         openai(argument, **options)
+
+
+def test_the_pool_can_follow_the_servers_load_unless_the_user_set_a_limit() -> None:
+    assert OpenAIOptions().connections > OpenAIOptions().capacity * 4
+    assert OpenAIOptions(capacity=64).connections == 68

@@ -283,4 +283,6 @@ def test_where_tokens_start_is_recorded_too(path: Path) -> None:
     assert asyncio.run(starts(Recorded(path, inner))) == [[0, 3, 6]] * 2
     assert inner.asked == 1
     assert asyncio.run(starts(Recorded(path, Scripted(lambda _: "x")))) == [[0, 3, 6]] * 2
-    assert asyncio.run(starts(Recorded(path.with_name("other.sqlite"), Scripted(lambda _: "x")))) == [None] * 2
+    assert (
+        asyncio.run(starts(Recorded(path.with_name("other.sqlite"), Scripted(lambda _: "x")))) == [None] * 2
+    )
