@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import sys
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from evolve_llm.errors import UserError
@@ -48,6 +51,24 @@ def load(kind: str, name: str) -> Any:
         raise UserError(f"the {kind} {name!r} names {point.value}, which does not exist: {error}") from error
     except Exception as error:  # somebody else's module may fail in any way
         raise UserError(f"the {kind} {name!r} ({point.value}) cannot be imported: {error}") from error
+
+
+def imported(reference: str, kind: str = "") -> Any:
+    """The object that ``module:name`` names; the current folder counts as a place for modules.
+
+    Raises UserError, which says what ``kind`` of thing it was to be, where it cannot be imported.
+    """
+    module, _, attribute = reference.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:  # a console script does not see the folder it is called from
+        sys.path.append(here)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # the module is the user's and may fail in any way
+        raise UserError(f"{kind} {reference!r} cannot be imported: {error}".lstrip()) from error
+    return found
 
 
 def unknown(kind: str, name: str, names: Any) -> str:

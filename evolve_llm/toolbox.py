@@ -9,10 +9,8 @@ operator of the same signature, before the run starts.
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,16 +254,7 @@ def resolve(kind: str, reference: str | Callable[..., Any]) -> Callable[..., Any
 
 
 def _import(reference: str) -> Callable[..., Any]:
-    module, _, attribute = reference.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:  # a console script does not see the folder it is called from
-        sys.path.append(here)
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # the module is the user's and may fail in any way
-        raise UserError(f"operator {reference!r} cannot be imported: {error}") from error
+    found = registry.imported(reference, "operator")
     if not callable(found):
         raise UserError(f"operator {reference!r} is a {type(found).__name__}, not a function")
     return found  # type: ignore[no-any-return]

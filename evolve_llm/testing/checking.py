@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -176,22 +174,8 @@ def _found(reference: str, kind: str | None) -> tuple[str, Any]:
             {*registry.available("operator")}.union(*(registry.available(one) for one in _GROUPS.values()))
         )
         raise UserError(registry.unknown("name", reference, known) + "; or module:name")
-    thing = _imported(reference)
+    thing = registry.imported(reference)
     return kind or _guessed(reference, thing), thing
-
-
-def _imported(reference: str) -> Any:
-    module, _, attribute = reference.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path:  # a console script does not see the folder it is called from
-        sys.path.append(here)
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # the module is the user's and may fail in any way
-        raise UserError(f"{reference!r} cannot be imported: {error}") from error
-    return found
 
 
 def _guessed(reference: str, thing: Any) -> str:
