@@ -16,8 +16,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evolve_llm.candidate import Candidate, Fitness
-    from evolve_llm.errors import (
+    from evolve_llm.analysis.run import Run
+    from evolve_llm.engine.evolution import Generation
+    from evolve_llm.nouns.candidate import Candidate, Fitness
+    from evolve_llm.nouns.errors import (
         BackendError,
         EvolveError,
         OperatorError,
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
         StoreError,
         UserError,
     )
-    from evolve_llm.evolution import Generation
-    from evolve_llm.operator import (
+    from evolve_llm.nouns.problem import Problem
+    from evolve_llm.nouns.request import Completion, Message, Prompt, Request, Sampling
+    from evolve_llm.nouns.verdict import Grade, Verdict
+    from evolve_llm.scheme.operator import (
         Consult,
         Copy,
         Final,
@@ -38,33 +42,29 @@ if TYPE_CHECKING:
         stopping,
         variation,
     )
-    from evolve_llm.plan import Plan
-    from evolve_llm.preset import Preset, load_preset
-    from evolve_llm.problem import Problem
-    from evolve_llm.problem_sets import load_problems
-    from evolve_llm.request import Completion, Message, Prompt, Request, Sampling
-    from evolve_llm.run import Run
-    from evolve_llm.session import Session, evolve
-    from evolve_llm.verdict import Grade, Verdict
+    from evolve_llm.scheme.plan import Plan
+    from evolve_llm.scheme.preset import Preset, load_preset
+    from evolve_llm.scheme.problem_sets import load_problems
+    from evolve_llm.session.session import Session, evolve
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "candidate": ("Candidate", "Fitness"),
-    "errors": ("BackendError", "EvolveError", "OperatorError", "RequestError", "StoreError", "UserError"),
-    "evolution": ("Generation",),
-    "operator": (
+    "nouns.candidate": ("Candidate", "Fitness"),
+    "nouns.errors": ("BackendError", "EvolveError", "OperatorError", "RequestError", "StoreError", "UserError"),
+    "engine.evolution": ("Generation",),
+    "scheme.operator": (
         "Consult", "Copy", "Final", "adaptation", "evaluation", "finishing", "replacement", "selection",
         "stopping", "variation",
     ),
-    "plan": ("Plan",),
-    "preset": ("Preset", "load_preset"),
-    "problem": ("Problem",),
-    "problem_sets": ("load_problems",),
-    "request": ("Completion", "Message", "Prompt", "Request", "Sampling"),
-    "run": ("Run",),
-    "session": ("Session", "evolve"),
-    "verdict": ("Grade", "Verdict"),
+    "scheme.plan": ("Plan",),
+    "scheme.preset": ("Preset", "load_preset"),
+    "nouns.problem": ("Problem",),
+    "scheme.problem_sets": ("load_problems",),
+    "nouns.request": ("Completion", "Message", "Prompt", "Request", "Sampling"),
+    "analysis.run": ("Run",),
+    "session.session": ("Session", "evolve"),
+    "nouns.verdict": ("Grade", "Verdict"),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.scheme import registry
 
-__all__ = ["Backend", "Completion", "Load", "ModelInfo", "Prompt", "Request", "load_of", "token_starts"]
+__all__ = [
+    "Backend",
+    "Completion",
+    "Load",
+    "ModelInfo",
+    "Prompt",
+    "Request",
+    "load_of",
+    "make_backend",
+    "token_starts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +104,11 @@ async def load_of(backend: Backend) -> Load | None:
     asked = getattr(backend, "load", None)
     found: Load | None = None if asked is None else await asked()
     return found
+
+
+def make_backend(spec: str, options: Mapping[str, Any] | None = None) -> Backend:
+    """A backend from ``NAME[:ARGUMENT]`` and its options. Raises UserError on anything that cannot work."""
+    name, _, argument = spec.partition(":")
+    factory = registry.load("backend", name.strip())
+    backend: Backend = factory(argument, **(options or {}))
+    return backend

@@ -14,10 +14,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from evolve_llm.backends.llama_cpp import CacheType, LlamaCpp, LlamaCppOptions
+from evolve_llm.backends.llama_cpp.backend import CacheType, LlamaCpp, LlamaCppOptions
 from evolve_llm.backends.options import read_options
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, Prompt, Request
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, Prompt, Request
 
 FILE_NAME = "fly.gguf"
 SUMS_NAME = "SHA256SUMS"

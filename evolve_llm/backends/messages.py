@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evolve_llm.request import Prompt
+from evolve_llm.nouns.request import Prompt
 
 
 def chat_messages(prompt: Prompt) -> list[dict[str, str]]:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evolve_llm.errors import UserError
-from evolve_llm.registry import unknown
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme.registry import unknown
 
 
 class Options(BaseModel):

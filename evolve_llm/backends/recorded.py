@@ -21,8 +21,8 @@ from evolve_llm.backends.options import Options, read_options
 from evolve_llm.backends.response_file import ResponseFile, prompt_key, request_key, text_key
 from evolve_llm.backends.single_flight import SingleFlight
 from evolve_llm.backends.tokens import estimate_prompt_tokens
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
 Value = TypeVar("Value")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from evolve_llm.backends.base import Backend, Load, load_of, token_starts
-from evolve_llm.errors import BackendError, UserError
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.nouns.errors import BackendError, UserError
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
 REMEMBERED = 10_000
 """Problems whose replica is remembered, the most recently asked ones; the engines' caches forget sooner."""

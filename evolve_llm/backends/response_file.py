@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from evolve_llm.errors import RequestError, StoreError, UserError
-from evolve_llm.request import Completion, FinishReason, ModelInfo, Prompt, Request
+from evolve_llm.nouns.errors import RequestError, StoreError, UserError
+from evolve_llm.nouns.request import Completion, FinishReason, ModelInfo, Prompt, Request
 
 APPLICATION = 0x65764C72
 """``evLr``: SQLite's application_id, by which a file is known as ours."""

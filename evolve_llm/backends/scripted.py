@@ -20,8 +20,8 @@ from pydantic import Field
 
 from evolve_llm.backends import stand_in
 from evolve_llm.backends.options import Options, read_options
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, FinishReason, ModelInfo, Prompt, Request
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, FinishReason, ModelInfo, Prompt, Request
 
 MAX_ATTEMPTS = 5
 """Times one request is tried when its answer is Flaky; real backends do so with pauses in between."""

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from random import Random
 
-from evolve_llm.request import Prompt, Request
+from evolve_llm.nouns.request import Prompt, Request
 
 _SUM = re.compile(r"(?<![\w.])-?\d{1,18}(?:\s*[+\u2212-]\s*\d{1,18})+(?![\w.])")
 _TERM = re.compile(r"([+\u2212-]?)\s*(\d+)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from evolve_llm.request import Prompt
+from evolve_llm.nouns.request import Prompt
 
 PER_MESSAGE = 8
 """Tokens a chat template spends on one message's role and delimiters (4 in ChatML, up to 7 in Llama 3)."""

@@ -12,11 +12,11 @@ from evolve_llm.cli.evolving import carry_out
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.options import EvolutionFlags, JsonFlag, takes_evolution_flags
 from evolve_llm.cli.text import one_line, printable
-from evolve_llm.errors import UserError
+from evolve_llm.nouns.errors import UserError
 
 if TYPE_CHECKING:
-    from evolve_llm.problem import Problem
-    from evolve_llm.run import Run
+    from evolve_llm.analysis.run import Run
+    from evolve_llm.nouns.problem import Problem
 
 
 @takes_evolution_flags
@@ -48,8 +48,8 @@ def _problem(question: str, format: str) -> Problem:
     """The same id for the same question, so that asking again finds the run."""
     import hashlib
 
-    from evolve_llm import registry
-    from evolve_llm.problem import Problem
+    from evolve_llm.nouns.problem import Problem
+    from evolve_llm.scheme import registry
 
     text = question.strip()
     if not text:

@@ -14,13 +14,13 @@ from evolve_llm.cli.options import RunFlags
 from evolve_llm.cli.settings import is_bare, run_session, with_defaults
 from evolve_llm.cli.tables import styled
 from evolve_llm.cli.text import one_line
-from evolve_llm.errors import UserError
+from evolve_llm.nouns.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evolve_llm.run import Run
-    from evolve_llm.session import Session
+    from evolve_llm.analysis.run import Run
+    from evolve_llm.session.session import Session
 
 VOTE = "majority-voting"
 """What runs beside the default run: the opponent that RSA has to beat."""
@@ -30,7 +30,7 @@ NONE = "none"
 
 def chosen(flags: RunFlags, beside: str | None) -> str | None:
     """The preset to run beside, None for none. Raises UserError where it could not spend the same calls."""
-    from evolve_llm.preset import load_preset
+    from evolve_llm.scheme.preset import load_preset
 
     if beside is None:
         return VOTE if is_bare(flags) else None
@@ -50,7 +50,7 @@ def carry_out_beside(flags: RunFlags, preset: str, session: Session, run: Run) -
 
     None, with the reason on standard error, where either is unfinished or nothing is graded.
     """
-    from evolve_llm.compare import compare
+    from evolve_llm.analysis.compare import compare
 
     result = run.plain()
     problems = len(result["problems"])

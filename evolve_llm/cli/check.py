@@ -9,7 +9,7 @@ import typer
 from evolve_llm.cli.console import console, print_json
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.options import JsonFlag
-from evolve_llm.errors import OperatorError, UserError
+from evolve_llm.nouns.errors import OperatorError, UserError
 
 if TYPE_CHECKING:
     from evolve_llm.testing.checking import Finding

@@ -98,7 +98,7 @@ def _deap() -> Check:
     try:
         from deap import tools
 
-        from evolve_llm.candidate import Candidate
+        from evolve_llm.nouns.candidate import Candidate
     except ImportError as error:
         return Check("DEAP", False, f"cannot be imported: {_first_line(error)}", fix)
     members = [Candidate("doctor", 0, slot, "sample") for slot in range(3)]
@@ -109,8 +109,8 @@ def _deap() -> Check:
 
 
 def _plugins() -> Check:
-    from evolve_llm import registry
-    from evolve_llm.errors import UserError
+    from evolve_llm.nouns.errors import UserError
+    from evolve_llm.scheme import registry
 
     fix = "install again the package that brings it"
     counts, broken, ours = [], [], False
@@ -164,7 +164,7 @@ def _engine() -> Check:
 
 def _fly() -> Check:
     from evolve_llm.backends import fly
-    from evolve_llm.errors import EvolveError
+    from evolve_llm.nouns.errors import EvolveError
 
     try:
         found = fly.shipped_weights()
@@ -184,8 +184,8 @@ def _vllm() -> Check:
 
 
 def _weights() -> Check:
-    from evolve_llm.backends import weights
-    from evolve_llm.errors import EvolveError
+    from evolve_llm.backends.llama_cpp import weights
+    from evolve_llm.nouns.errors import EvolveError
 
     found = weights.packaged_weights() or _cached_weights()
     if found is None:
@@ -205,7 +205,7 @@ def _weights() -> Check:
 
 
 def _cached_weights() -> Path | None:
-    from evolve_llm.backends import weights
+    from evolve_llm.backends.llama_cpp import weights
 
     try:
         from huggingface_hub import try_to_load_from_cache

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from evolve_llm.compare import Comparison, Contrast, Difference, Row
-    from evolve_llm.run import Run
+    from evolve_llm.analysis.compare import Comparison, Contrast, Difference, Row
+    from evolve_llm.analysis.run import Run
 
 _NARROW = 120  # columns below which everything is abbreviated and the tokens are left out
 _MOMENTS = {"generation": "generation", "end": "the end", "equal tokens": "equal tokens"}
@@ -70,7 +70,7 @@ def compare(
 
     Intervals and tests take problems as the unit. See docs/compare.md before quoting a number.
     """
-    from evolve_llm.compare import compare as compared
+    from evolve_llm.analysis.compare import compare as compared
 
     comparison = compared(
         [_runs(given) for given in runs],
@@ -88,7 +88,7 @@ def compare(
 
 def _runs(given: str) -> list[Run]:
     """One run, or the runs of one series written with commas between; a comma may also be part of a path."""
-    from evolve_llm.run import Run
+    from evolve_llm.analysis.run import Run
 
     whole = "," not in given or Path(given).exists()
     return [Run(path) for path in ([given] if whole else given.split(",")) if path]

@@ -10,8 +10,8 @@ from evolve_llm.cli.console import say
 from evolve_llm.cli.text import one_line
 
 if TYPE_CHECKING:
-    from evolve_llm.run import Run
-    from evolve_llm.session import Session
+    from evolve_llm.analysis.run import Run
+    from evolve_llm.session.session import Session
 
 
 def carry_out(session: Session) -> Run:
@@ -19,10 +19,10 @@ def carry_out(session: Session) -> Run:
 
     Raises what the session raises, except a spent budget, and typer.Exit after SIGINT or SIGTERM.
     """
+    from evolve_llm.analysis.run import Run
     from evolve_llm.cli import interrupts
     from evolve_llm.cli.progress import Progress
-    from evolve_llm.errors import BudgetReached
-    from evolve_llm.run import Run
+    from evolve_llm.nouns.errors import BudgetReached
 
     stored, finished = _announce(session)
     progress = Progress(session)
@@ -50,8 +50,8 @@ def carry_out(session: Session) -> Run:
 
 def _announce(session: Session) -> tuple[dict[int, int], int]:
     """Say where the run is and what it has; raises UserError where the directory belongs to another run."""
-    from evolve_llm.run_files import require_same
-    from evolve_llm.store import Store
+    from evolve_llm.record.run_files import require_same
+    from evolve_llm.record.store import Store
 
     complete = require_same(session.path, session.config)
     if complete is None:

@@ -26,7 +26,7 @@ def export(
 
     Texts are written unchanged: in CSV a cell may begin with = or @, which spreadsheets take for formulas.
     """
-    from evolve_llm.export import export as write
+    from evolve_llm.record.export import export as write
 
     count = write(path, out, format, overwrite=force)
     say(f"{count} candidates written to {out}")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import typer
 
 from evolve_llm.cli.console import say
-from evolve_llm.errors import EvolveError
+from evolve_llm.nouns.errors import EvolveError
 
 DEBUG = "EVOLVE_LLM_DEBUG"
 

@@ -1,4 +1,4 @@
-"""How the populations fared, as a Rich table. The numbers are defined in ``evolve_llm.health``."""
+"""How the populations fared, as a Rich table. The numbers are defined in ``evolve_llm.analysis.health``."""
 
 from __future__ import annotations
 

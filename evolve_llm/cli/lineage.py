@@ -13,7 +13,7 @@ import typer
 from evolve_llm.cli.console import say
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.show import RunArgument
-from evolve_llm.errors import StoreError, UserError
+from evolve_llm.nouns.errors import StoreError, UserError
 
 
 class Sort(StrEnum):
@@ -42,9 +42,9 @@ def lineage(
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the lineage of a problem's candidates: a picture (.svg) or a graph for other tools (.graphml)."""
-    from evolve_llm.lineage import to_graphml
-    from evolve_llm.lineage_picture import to_svg
-    from evolve_llm.run import Run
+    from evolve_llm.analysis.lineage import to_graphml
+    from evolve_llm.analysis.lineage_picture import to_svg
+    from evolve_llm.analysis.run import Run
 
     kind = out.suffix.lower()
     if kind not in (".svg", ".graphml"):

@@ -13,12 +13,12 @@ import typer
 from evolve_llm.cli.console import console, print_json
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.options import JsonFlag
-from evolve_llm.errors import UserError
+from evolve_llm.nouns.errors import UserError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from evolve_llm.preset import Preset
+    from evolve_llm.scheme.preset import Preset
 
 
 class Kind(StrEnum):
@@ -47,9 +47,9 @@ def list_(
 
 
 def _presets() -> list[dict[str, Any]]:
-    from evolve_llm.context import count_requests
-    from evolve_llm.preset import builtin_presets
-    from evolve_llm.toolbox import build
+    from evolve_llm.scheme.preset import builtin_presets
+    from evolve_llm.scheme.toolbox import build
+    from evolve_llm.session.estimate import count_requests
 
     def requests(preset: Preset) -> int | None:
         try:
@@ -70,7 +70,7 @@ def _presets() -> list[dict[str, Any]]:
 
 
 def _plugins(kind: Kind) -> list[dict[str, Any]]:
-    from evolve_llm import registry
+    from evolve_llm.scheme import registry
 
     group, describe = {
         Kind.OPERATORS: ("operator", _operator),
@@ -85,7 +85,7 @@ def _plugins(kind: Kind) -> list[dict[str, Any]]:
 def _entry(
     group: str, name: str, point: EntryPoint, describe: Callable[[str, Any], dict[str, Any]]
 ) -> dict[str, Any]:
-    from evolve_llm import registry
+    from evolve_llm.scheme import registry
 
     package = point.dist.name if point.dist is not None else "?"
     try:
@@ -97,7 +97,7 @@ def _entry(
 
 
 def _operator(name: str, function: Any) -> dict[str, Any]:
-    from evolve_llm.operator import DEFAULTS, declared
+    from evolve_llm.scheme.operator import DEFAULTS, declared
 
     kind = name.partition(".")[0]
     attributes = {attribute: declared(kind, function, attribute) for attribute in DEFAULTS.get(kind, {})}
@@ -158,7 +158,7 @@ def summary(thing: Any) -> str:
 
 def keywords(function: Any) -> dict[str, Any]:
     """Keyword parameters with their defaults; those the machine gives are left out."""
-    from evolve_llm.operator import MACHINE_KEYWORDS
+    from evolve_llm.scheme.operator import MACHINE_KEYWORDS
 
     found: dict[str, Any] = {}
     for name, one in inspect.signature(function).parameters.items():

@@ -12,8 +12,8 @@ from evolve_llm.cli.options import JsonFlag, RunFlags, takes_run_flags
 from evolve_llm.cli.text import printable
 
 if TYPE_CHECKING:
-    from evolve_llm.context import Estimate
-    from evolve_llm.session import Session
+    from evolve_llm.session.estimate import Estimate
+    from evolve_llm.session.session import Session
 
 
 @takes_run_flags
@@ -30,7 +30,7 @@ def plan(
     """
     from evolve_llm.cli import interrupts
     from evolve_llm.cli.settings import run_session
-    from evolve_llm.context import require_fit
+    from evolve_llm.session.estimate import require_fit
 
     session = run_session(flags)
     if toml:
@@ -59,8 +59,8 @@ def plan(
 def _plain(session: Session, found: Estimate) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from evolve_llm.run_files import require_same
-    from evolve_llm.store import Store
+    from evolve_llm.record.run_files import require_same
+    from evolve_llm.record.store import Store
 
     stored = 0
     if require_same(session.path, session.config) is not None:

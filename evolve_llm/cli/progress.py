@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evolve_llm.analysis.metrics import Average, measure
 from evolve_llm.backends.base import (
     Backend,
     Completion,
@@ -20,14 +21,13 @@ from evolve_llm.backends.base import (
 )
 from evolve_llm.cli.console import console
 from evolve_llm.cli.tables import make_table, share
-from evolve_llm.errors import RequestError
-from evolve_llm.metrics import Average, measure
+from evolve_llm.nouns.errors import RequestError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evolve_llm.evolution import Generation
-    from evolve_llm.session import Session
+    from evolve_llm.engine.evolution import Generation
+    from evolve_llm.session.session import Session
 
 _LINES = 16
 

@@ -12,7 +12,7 @@ from evolve_llm.cli.options import JsonFlag
 from evolve_llm.cli.show import RunArgument
 
 if TYPE_CHECKING:
-    from evolve_llm.regrade import Change, Regrading
+    from evolve_llm.record.regrade import Change, Regrading
 
 _SHOWN = 50
 
@@ -31,9 +31,9 @@ def regrade(
     json: JsonFlag = False,
 ) -> None:
     """Grade every distinct answer of a run again; nothing is generated and no answer changes."""
+    from evolve_llm.analysis.run import Run
     from evolve_llm.cli import interrupts
-    from evolve_llm.regrade import regrade as grade_again
-    from evolve_llm.run import Run
+    from evolve_llm.record.regrade import regrade as grade_again
 
     oracle = Run(path).config.get("oracle", False)
     try:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from evolve_llm.cli.console import say
 from evolve_llm.cli.options import FLIES, FLY, EvolutionFlags, RunFlags
-from evolve_llm.errors import UserError
+from evolve_llm.nouns.errors import UserError
 
 if TYPE_CHECKING:
-    from evolve_llm.problem import Problem
-    from evolve_llm.session import Session
+    from evolve_llm.nouns.problem import Problem
+    from evolve_llm.session.session import Session
 
 _FLAG_KEYS = {
     "population": "population",
@@ -35,7 +35,7 @@ class Settings:
 
 def read_settings(pairs: Sequence[str]) -> Settings:
     """Raises UserError for anything that is not KEY=VALUE and for a key that is set twice."""
-    from evolve_llm.problem_sets import scalar
+    from evolve_llm.scheme.problem_sets import scalar
 
     settings = Settings()
     for pair in pairs:
@@ -74,8 +74,8 @@ def session_for(flags: EvolutionFlags, problems: str | Sequence[Problem], limit:
 
     ``finish`` replaces a finish by random choice that nobody asked for. Raises UserError.
     """
-    from evolve_llm.preset import load_preset
-    from evolve_llm.session import Session
+    from evolve_llm.scheme.preset import load_preset
+    from evolve_llm.session.session import Session
 
     settings = read_settings(flags.set_ or [])
     for name, key in _FLAG_KEYS.items():

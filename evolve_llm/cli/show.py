@@ -11,10 +11,10 @@ import typer
 from evolve_llm.cli.console import print_json
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.options import JsonFlag
-from evolve_llm.errors import UserError
+from evolve_llm.nouns.errors import UserError
 
 if TYPE_CHECKING:
-    from evolve_llm.store import Store
+    from evolve_llm.record.store import Store
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", show_default=False)]
 
@@ -38,9 +38,9 @@ def show(
     json: JsonFlag = False,
 ) -> None:
     """Show a run: its settings, tables and answers, one problem with its lineage, or the text of one candidate."""
+    from evolve_llm.analysis.run import Run
     from evolve_llm.cli import show_problem, show_run
-    from evolve_llm.run import Run
-    from evolve_llm.store import Store
+    from evolve_llm.record.store import Store
 
     if candidate is not None and generation is not None:
         raise UserError("--candidate names its generation already; leave --generation out")

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from evolve_llm.candidate import Candidate
+from evolve_llm.analysis.metrics import measure
 from evolve_llm.cli.console import console
 from evolve_llm.cli.tables import make_table, share, styled, verdict_cell
 from evolve_llm.cli.text import one_line, printable
-from evolve_llm.errors import UserError
-from evolve_llm.export import candidate_row
-from evolve_llm.metrics import measure
-from evolve_llm.store import Store, StoredPopulation
-from evolve_llm.verdict import Verdict
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.export import candidate_row
+from evolve_llm.record.store import Store, StoredPopulation
 
 Data = dict[str, Any]
 _Verdicts = Mapping[str | None, Verdict]

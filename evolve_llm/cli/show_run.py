@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from evolve_llm.analysis.run import Run
 from evolve_llm.cli.console import console
 from evolve_llm.cli.health_table import print_health
 from evolve_llm.cli.tables import SHOWN_ANSWERS, print_answers, print_generations, styled
 from evolve_llm.cli.text import one_line
-from evolve_llm.run import Run
 
 __all__ = ["SHOWN_ANSWERS", "print_run"]
 

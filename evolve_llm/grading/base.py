@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 __all__ = ["Grade", "Grader", "Verdict"]
 

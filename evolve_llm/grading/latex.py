@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from evolve_llm.formats import last_boxed
 from evolve_llm.grading.normalize import plain
+from evolve_llm.scheme.formats import last_boxed
 
 Kind = Literal["tuple", "set", "list", "plain"]
 

@@ -10,13 +10,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from evolve_llm import registry
-from evolve_llm.errors import SandboxUnavailable, UserError
 from evolve_llm.grading import sandbox, wire
 from evolve_llm.grading.base import Grade, Grader, Verdict
 from evolve_llm.grading.normalize import folded, spaced
 from evolve_llm.grading.process import WorkerDiedError, WorkerProcess
-from evolve_llm.problem import Problem
+from evolve_llm.nouns.errors import SandboxUnavailable, UserError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.scheme import registry
 
 T = TypeVar("T")
 

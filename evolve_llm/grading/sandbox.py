@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from evolve_llm.errors import SandboxUnavailable
+from evolve_llm.nouns.errors import SandboxUnavailable
 
 __all__ = ["SandboxUnavailable", "available", "bwrap", "command", "import_path", "require"]
 

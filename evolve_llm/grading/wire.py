@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 HEADER = 4
 MAX_FRAME = 64 * 1024 * 1024

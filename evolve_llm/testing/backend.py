@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
 
 from evolve_llm.backends.base import Backend
-from evolve_llm.errors import RequestError
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request, Sampling
+from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request, Sampling
 from evolve_llm.testing.wording import broken, shown
 
 Result = TypeVar("Result")

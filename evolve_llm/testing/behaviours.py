@@ -11,8 +11,8 @@ from random import Random
 from typing import Literal
 
 from evolve_llm.backends.base import Backend
-from evolve_llm.errors import RequestError
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
 Order = Literal["first", "last", "any", "starve"]
 ORDERS: tuple[Order, ...] = ("first", "last", "any", "starve")

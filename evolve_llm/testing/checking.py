@@ -13,12 +13,12 @@ from unittest import SkipTest
 
 from hypothesis.errors import HypothesisWarning
 
-from evolve_llm import registry
 from evolve_llm.backends.base import Backend
-from evolve_llm.errors import UserError
 from evolve_llm.grading.base import Grader
-from evolve_llm.operator import MACHINE_KEYWORDS, declared, settled
-from evolve_llm.problem_sets import load_problems
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.operator import MACHINE_KEYWORDS, declared, settled
+from evolve_llm.scheme.problem_sets import load_problems
 from evolve_llm.testing.backend import BackendContract
 from evolve_llm.testing.fairness import FairSelectionContract
 from evolve_llm.testing.finish import FinishContract

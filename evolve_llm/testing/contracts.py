@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.candidate import Candidate, Fitness
-from evolve_llm.errors import EvolveError, OperatorError
-from evolve_llm.operator import declared, select_groups
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import Candidate, Fitness
+from evolve_llm.nouns.errors import EvolveError, OperatorError
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import declared, select_groups
 from evolve_llm.testing.strategies import populations, seeds
 from evolve_llm.testing.wording import CONTRACT, broken, members, reseeds, seeded, shown, state, unchanged
 

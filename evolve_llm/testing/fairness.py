@@ -9,10 +9,10 @@ from unittest import SkipTest
 
 import numpy as np
 
-from evolve_llm.candidate import Candidate, fitness_class
-from evolve_llm.errors import EvolveError, OperatorError
-from evolve_llm.operator import declared, select_groups
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import Candidate, fitness_class
+from evolve_llm.nouns.errors import EvolveError, OperatorError
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import declared, select_groups
 from evolve_llm.testing.contracts import SelectionContract
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.wording import broken, plain_population

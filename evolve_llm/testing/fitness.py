@@ -13,14 +13,14 @@ from typing import Any, ClassVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.candidate import Candidate, Status
-from evolve_llm.errors import EvolveError
-from evolve_llm.operator import settled
-from evolve_llm.request import Completion, Prompt
+from evolve_llm.nouns.candidate import Candidate, Status
+from evolve_llm.nouns.errors import EvolveError
+from evolve_llm.nouns.request import Completion, Prompt
+from evolve_llm.nouns.verdict import Grade, Verdict
+from evolve_llm.scheme.operator import settled
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.strategies import HOSTILE
 from evolve_llm.testing.wording import CONTRACT, SECRET, broken, problem, shown, state, unchanged, unseeded
-from evolve_llm.verdict import Grade, Verdict
 
 Model = Callable[[str, int, str], Completion | None]
 
@@ -43,7 +43,7 @@ def _live(draw: st.DrawFn) -> list[Candidate]:
 
 
 class FitnessContract:
-    """What the machine asks of every fitness (invariant I3; DESIGN section 5).
+    """What the machine asks of every fitness (invariant I3).
 
     Set ``fitness`` to the operator, parameters bound. The model that answers ``ask`` is a fixed function of the
     candidate, the number of the call about it and the prompt; sometimes it answers nothing at all.

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm.grading.base import Grader
+from evolve_llm.nouns.verdict import Grade, Verdict
 from evolve_llm.testing.strategies import hostile_texts
 from evolve_llm.testing.wording import CONTRACT, broken, shown
-from evolve_llm.verdict import Grade, Verdict
 
 Case = tuple[Any, str]
 

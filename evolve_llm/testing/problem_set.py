@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from evolve_llm import registry
-from evolve_llm.errors import UserError
-from evolve_llm.problem import Problem
-from evolve_llm.problem_sets import check_problems
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.verdict import Grade
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.problem_sets import check_problems
 from evolve_llm.testing.wording import broken, shown
-from evolve_llm.verdict import Grade
 
 
 class ProblemContract:

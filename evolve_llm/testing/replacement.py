@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from evolve_llm.candidate import Candidate, Status
-from evolve_llm.errors import EvolveError
-from evolve_llm.operator import declared
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import Candidate, Status
+from evolve_llm.nouns.errors import EvolveError
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import declared
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.strategies import populations, seeds
 from evolve_llm.testing.wording import (

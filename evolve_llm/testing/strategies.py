@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from evolve_llm.candidate import Candidate, Status, fitness_class
-from evolve_llm.preset import Preset
-from evolve_llm.problem import Problem
+from evolve_llm.nouns.candidate import Candidate, Status, fitness_class
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.scheme.preset import Preset
 from evolve_llm.testing.behaviours import ORDERS, Behaviour
 
 HOSTILE: dict[str, str] = {

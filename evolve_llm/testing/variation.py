@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.candidate import Candidate, Status
-from evolve_llm.errors import RequestError
-from evolve_llm.operator import MAX_CALLS, Consult, Copy, declared
-from evolve_llm.request import Completion, Prompt
+from evolve_llm.nouns.candidate import Candidate, Status
+from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.request import Completion, Prompt
+from evolve_llm.scheme.operator import MAX_CALLS, Consult, Copy, declared
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.strategies import HOSTILE, hostile_texts
 from evolve_llm.testing.wording import (

@@ -10,9 +10,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from hypothesis import HealthCheck, settings
 
-from evolve_llm.candidate import Candidate, Fitness
-from evolve_llm.problem import Problem
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import Candidate, Fitness
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.seeding import rng_scope
 
 Result = TypeVar("Result")
 

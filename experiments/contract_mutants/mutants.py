@@ -20,11 +20,14 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from evolve_llm.asking import Ask
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.candidate import Candidate
-from evolve_llm.errors import BackendError
-from evolve_llm.operator import (
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import BackendError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.request import Completion, Prompt, Request
+from evolve_llm.nouns.verdict import Grade, Verdict
+from evolve_llm.scheme.operator import (
+    Ask,
     Consult,
     Copy,
     Final,
@@ -37,9 +40,6 @@ from evolve_llm.operator import (
     stopping,
     variation,
 )
-from evolve_llm.problem import Problem
-from evolve_llm.request import Completion, Prompt, Request
-from evolve_llm.verdict import Grade, Verdict
 
 Values = list[tuple[float, ...]]
 

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolve_llm import registry
+from evolve_llm.scheme import registry
 from evolve_llm.testing.checking import Finding, contract_of, findings
 
 HERE = Path(__file__).resolve().parent

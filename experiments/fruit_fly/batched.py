@@ -26,15 +26,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from bundles import CHARACTERS, EOS, ID, SLOT, VOCABULARY, ZERO
+from evolve_llm_problems.locks import LABELS, OPEN, SHUT, TURN, Lock, read_question
 from model import Fly, Shape
 from numpy.typing import NDArray
 from safetensors.torch import load as read_safetensors
 from torch import Tensor
 
 from evolve_llm.backends.base import Backend, Load
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, FinishReason, ModelInfo, Prompt, Request
-from problems.locks import LABELS, OPEN, SHUT, TURN, Lock, read_question
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, FinishReason, ModelInfo, Prompt, Request
 
 SHIPPED = Path(__file__).parents[2] / "evolve_llm" / "models" / "fly" / "model.safetensors"
 HEAD_SIZE = 32

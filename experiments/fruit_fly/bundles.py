@@ -1,4 +1,7 @@
-"""The locks of ``problems.locks`` as arrays: problems, faultless chains, prompts, marks. One token a character."""
+"""The locks of ``evolve_llm_problems.locks`` as arrays: problems, faultless chains, prompts, marks.
+
+One token a character.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from evolve_llm_problems.locks import LABELS, LAZINESS, OPEN, SHUT, TURN, Lock, held_out
 from numpy.typing import NDArray
-
-from problems.locks import LABELS, LAZINESS, OPEN, SHUT, TURN, Lock, held_out
 
 Array = NDArray[np.int64]
 Generator = np.random.Generator
@@ -43,7 +45,7 @@ def decode(ids: Array) -> str:
 
 
 def draw(rng: Generator, count: int, n: int, split: str, laziness: float = LAZINESS) -> Array:
-    """``count`` bundles of n locks, [count, n, 4]: wheels and target. Keys as in ``problems.locks``."""
+    """``count`` bundles of n locks, [count, n, 4]: wheels and target. Keys as in ``evolve_llm_problems.locks``."""
     wheels = _WHEELS[split][rng.integers(len(_WHEELS[split]), size=(count, n))]
     lazy = rng.random((count, n)) < laziness
     keys = (wheels[..., 0] + np.where(lazy, 0, rng.integers(1, 10, (count, n)))) % 10

@@ -19,11 +19,10 @@ import bundles as b
 import numpy as np
 import torch
 from bundles import Array, Marks
+from evolve_llm_problems.locks import load, read_question
 from model import Fly
 from rsa import first_generation, next_generation
 from train import Recipe
-
-from problems.locks import load, read_question
 
 SIZES = (1, 2, 3, 4)
 

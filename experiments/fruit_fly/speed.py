@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from evolve_llm_problems import locks
 
 from evolve_llm.backends.fly import Fly, fly
-from evolve_llm.request import Completion, Prompt, Request, Sampling
-from problems import locks
+from evolve_llm.nouns.request import Completion, Prompt, Request, Sampling
 
 WIDTH, WIDE, LAYERS, VOCABULARY = 128, 352, 4, 32
 PRODUCTS = [(WIDTH, WIDTH)] * 4 * LAYERS + [(WIDTH, WIDE)] * 2 * LAYERS + [(WIDE, WIDTH)] * LAYERS

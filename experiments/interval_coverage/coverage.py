@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from evolve_llm.stats import bootstrap_interval
+from evolve_llm.analysis.stats import bootstrap_interval
 
 DATA_SETS, RESAMPLES, CHAINS = 2000, 1999, 8
 

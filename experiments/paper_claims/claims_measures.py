@@ -8,13 +8,13 @@ from typing import Any
 
 from claims_runs import opened
 
-from evolve_llm.candidate import Candidate
-from evolve_llm.health import answer_entropy
-from evolve_llm.metrics import measure
-from evolve_llm.problem import Problem
-from evolve_llm.stats import bootstrap_interval, mean_interval
-from evolve_llm.stored import StoredPopulation
-from evolve_llm.verdict import Verdict
+from evolve_llm.analysis.health import answer_entropy
+from evolve_llm.analysis.metrics import measure
+from evolve_llm.analysis.stats import bootstrap_interval, mean_interval
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.reader import StoredPopulation
 
 Values = dict[str, list[float]]
 """Numbers of one problem by name: a list by generation, or by number of samples."""

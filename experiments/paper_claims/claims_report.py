@@ -11,7 +11,7 @@ import claims_measures as m
 from claims_figures import draw
 from claims_runs import CALLS
 
-from evolve_llm.run import Run
+from evolve_llm.analysis.run import Run
 
 AT_CALLS = CALLS // 16 - 1
 """The generation of N=16 that ends with as many calls."""

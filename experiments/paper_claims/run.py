@@ -32,7 +32,7 @@ from claims_report import report
 from claims_runs import PROBLEM_SEED, Arm, arms, folder, jobs, play
 from claims_table import publish, table
 
-from evolve_llm.run import Run
+from evolve_llm.analysis.run import Run
 
 RESULTS = Path(__file__).parent / "results"
 REDUCED = "claims_values.json"

@@ -72,7 +72,7 @@ class Logged:
 
 def child(model: str, out: str, log: str) -> None:
     from evolve_llm import evolve
-    from evolve_llm.session import make_backend
+    from evolve_llm.backends.base import make_backend
 
     scripted = model == "scripted"
     evolve(

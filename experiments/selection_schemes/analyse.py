@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from schemes import BASELINE, NULL
 from tables import fill, markdown, story
 
-from evolve_llm.stats import (
+from evolve_llm.analysis.stats import (
     bootstrap_interval,
     detectable_difference,
     holm,

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from evolve_llm.candidate import Candidate
-from evolve_llm.metrics import mean, measure
-from evolve_llm.store import StoredPopulation
+from evolve_llm.analysis.metrics import mean, measure
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.record.store import StoredPopulation
 
 
 def effective_ancestors(populations: Sequence[Sequence[Candidate]]) -> float:

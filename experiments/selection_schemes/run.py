@@ -33,12 +33,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "fruit_fly"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from evolve_llm_problems.locks import load
 from measures import row
 from schemes import ARMS, BASELINE, IN_FULL, NULL, Arm
 
 from evolve_llm import evolve
-from evolve_llm.problem import Problem
-from problems.locks import load
+from evolve_llm.nouns.problem import Problem
 
 RESULTS = Path(__file__).parent / "results"
 

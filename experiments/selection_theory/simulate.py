@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evolve_llm.candidate import Candidate, fitness_class
-from evolve_llm.plan import plan_generation
-from evolve_llm.preset import Preset
-from evolve_llm.toolbox import Scheme, build
+from evolve_llm.nouns.candidate import Candidate, fitness_class
+from evolve_llm.scheme.plan import plan_generation
+from evolve_llm.scheme.preset import Preset
+from evolve_llm.scheme.toolbox import Scheme, build
 
 
 def scheme(n: int, k: int, select: Mapping[str, Any]) -> Scheme:

@@ -80,10 +80,11 @@ def bare(count: int) -> list[float]:
 
 
 def barrier(count: int) -> list[float]:
+    from evolve_llm_operators.crossover import aggregate
+    from evolve_llm_operators.mutation import sample
+
     from evolve_llm import Candidate, Request, Sampling
-    from evolve_llm.formats import last_boxed
-    from operators.crossover import aggregate
-    from operators.mutation import sample
+    from evolve_llm.scheme.formats import last_boxed
 
     model, sampling, items, draw = backend(), Sampling(), problems(count), random.Random(0)
 

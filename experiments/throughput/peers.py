@@ -223,7 +223,7 @@ def run(program: str, python: str, root: str, job: dict[str, Any], lengths: Leng
 
 def questions(count: int) -> list[str]:
     """Bundles of four locks, for all the same length."""
-    from problems.locks import load
+    from evolve_llm_problems.locks import load
 
     return [problem.question for problem in load(size=count, locks="4")]
 

@@ -36,10 +36,10 @@ from raw_vllm import machine
 from toy import LONGEST, WINDOW, write_toy
 
 from evolve_llm import Run, Session, evolve
+from evolve_llm.analysis.compare import compare
+from evolve_llm.analysis.metrics import measure
+from evolve_llm.analysis.stats import mean_interval
 from evolve_llm.backends.base import Backend
-from evolve_llm.compare import compare
-from evolve_llm.metrics import measure
-from evolve_llm.stats import mean_interval
 
 HERE = Path(__file__).parent
 BLOCK = 32
@@ -108,7 +108,7 @@ def sets_of(run: Run) -> ParentSets:
 
 def backend_for(model: str, folder: Path) -> Backend:
     """The fly or the toy on vLLM, with small blocks."""
-    from evolve_llm.backends.vllm import vllm
+    from evolve_llm.backends.vllm.backend import vllm
 
     if model == "fly":
         return vllm("fly", block_size=BLOCK, **WHOLE_PROMPTS)

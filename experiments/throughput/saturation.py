@@ -34,8 +34,7 @@ from typing import Any
 from raw_vllm import machine
 
 from evolve_llm import Completion, Prompt, Request, Session
-from evolve_llm.backends.base import Backend, Load, ModelInfo, load_of
-from evolve_llm.session import make_backend
+from evolve_llm.backends.base import Backend, Load, ModelInfo, load_of, make_backend
 
 RESULTS = Path(__file__).parent / "results"
 

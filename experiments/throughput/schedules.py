@@ -44,7 +44,7 @@ Ask = Callable[[int, int], Awaitable[None]]
 
 
 def in_flight(batch: int) -> int:
-    """Requests in flight: a full batch and a short queue, as ``evolve_llm.admission`` keeps it."""
+    """Requests in flight: a full batch and a short queue, as ``evolve_llm.engine.permits`` keeps it."""
     return batch + batch // 16
 
 

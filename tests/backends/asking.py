@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from evolve_llm.backends.base import Backend
-from evolve_llm.request import Prompt, Request, Sampling
+from evolve_llm.nouns.request import Prompt, Request, Sampling
 
 Result = TypeVar("Result")
 

@@ -10,13 +10,13 @@ import pytest
 from asking import ask, run, use
 
 from evolve_llm.backends.base import Backend
-from evolve_llm.backends.llama_cpp import LlamaCppOptions
-from evolve_llm.backends.openai import OpenAIOptions
+from evolve_llm.backends.llama_cpp.backend import LlamaCppOptions
+from evolve_llm.backends.openai.backend import OpenAIOptions
 from evolve_llm.backends.options import Options
 from evolve_llm.backends.recorded import RecordedOptions
 from evolve_llm.backends.scripted import ScriptedOptions
-from evolve_llm.errors import RequestError, UserError
-from evolve_llm.request import Completion
+from evolve_llm.nouns.errors import RequestError, UserError
+from evolve_llm.nouns.request import Completion
 
 DOC = (Path(__file__).parents[2] / "docs" / "backends.md").read_text()
 BLOCKS = re.findall(r"```python[^\n]*\n(.*?)```", DOC, re.DOTALL)

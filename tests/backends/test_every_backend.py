@@ -11,12 +11,12 @@ from fake_server import MODEL, FakeServer
 from vllm_here import requires_vllm
 
 from evolve_llm.backends.base import Backend
-from evolve_llm.backends.openai import openai
+from evolve_llm.backends.openai.backend import openai
 from evolve_llm.backends.recorded import Recorded
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.errors import EvolveError, RequestError
-from evolve_llm.registry import available, load
-from evolve_llm.request import Request
+from evolve_llm.nouns.errors import EvolveError, RequestError
+from evolve_llm.nouns.request import Request
+from evolve_llm.scheme.registry import available, load
 from evolve_llm.testing import BackendContract
 
 DELAY = 0.15

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from asking import ask, run, use
+from evolve_llm_problems import locks
 
 from evolve_llm.backends.fly import (
     FILE_NAME,
@@ -20,9 +21,8 @@ from evolve_llm.backends.fly import (
     outside,
     shipped_weights,
 )
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, Prompt
-from problems import locks
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, Prompt
 
 
 def test_the_factory_takes_the_engines_options() -> None:

@@ -14,14 +14,14 @@ from itertools import islice
 
 import pytest
 from asking import run
+from evolve_llm_problems import locks
 from fly_reference import EOS, Reference, gguf_tokens, reference
 from vllm_here import requires_vllm
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.backends.fly import VOCABULARY, fly, shipped_weights
-from evolve_llm.backends.vllm import vllm
-from evolve_llm.request import Completion, Prompt, Request, Sampling
-from problems import locks
+from evolve_llm.backends.vllm.backend import vllm
+from evolve_llm.nouns.request import Completion, Prompt, Request, Sampling
 
 TOLERANCE = 1e-4
 """In nats, for every alternative of every token: fifty times what was measured, a tenth of what f16 does."""

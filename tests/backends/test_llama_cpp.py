@@ -20,12 +20,12 @@ from asking import ask, run, use
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.backends import llama_cpp as module
-from evolve_llm.backends import weights
-from evolve_llm.backends.llama_cpp import LlamaCpp, llama_cpp, local
-from evolve_llm.backends.llama_cpp_wire import chat_body, engine_seed, read_chunks
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, ModelInfo, Prompt
+from evolve_llm.backends.llama_cpp import backend as module
+from evolve_llm.backends.llama_cpp import weights
+from evolve_llm.backends.llama_cpp.backend import LlamaCpp, llama_cpp, local
+from evolve_llm.backends.llama_cpp.wire import chat_body, engine_seed, read_chunks
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt
 
 # Without the engine
 
@@ -236,8 +236,8 @@ def test_ctrl_c_ends_a_run_that_generates_and_never_closes() -> None:
     pytest.importorskip("xllamacpp")
     program = """
         import asyncio, os, signal, threading
-        from evolve_llm.backends.llama_cpp import local
-        from evolve_llm.request import Prompt, Request, Sampling
+        from evolve_llm.backends.llama_cpp.backend import local
+        from evolve_llm.nouns.request import Prompt, Request, Sampling
 
         async def main():
             backend = local(n_parallel=2, context_length=512)

@@ -14,10 +14,10 @@ from fake_server import MODEL, FakeServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.backends.llama_cpp import local
-from evolve_llm.backends.llama_cpp_wire import chat_body, read_chunks
-from evolve_llm.backends.openai import openai
-from evolve_llm.backends.openai_wire import (
+from evolve_llm.backends.llama_cpp.backend import local
+from evolve_llm.backends.llama_cpp.wire import chat_body, read_chunks
+from evolve_llm.backends.openai.backend import openai
+from evolve_llm.backends.openai.wire import (
     Failure,
     Wire,
     chat_arguments,
@@ -28,8 +28,8 @@ from evolve_llm.backends.openai_wire import (
 from evolve_llm.backends.recorded import Recorded
 from evolve_llm.backends.response_file import request_key
 from evolve_llm.backends.scripted import Scripted, scripted
-from evolve_llm.errors import UserError
-from evolve_llm.request import Completion, Request
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.request import Completion, Request
 
 
 def asking(text: str = "hello", **changes: Any) -> Request:

@@ -9,10 +9,10 @@ import pytest
 from asking import ask, run, use
 from fake_server import KEY, MODEL, FakeServer
 
-from evolve_llm.backends.openai import OpenAI, openai
-from evolve_llm.backends.openai_options import OpenAIOptions
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, Message, Prompt, Request, Sampling
+from evolve_llm.backends.openai.backend import OpenAI, openai
+from evolve_llm.backends.openai.options import OpenAIOptions
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, Message, Prompt, Request, Sampling
 
 IMPATIENT = {"backoff": 0.01, "backoff_limit": 0.02, "deadline": 20, "attempt_timeout": 10}
 

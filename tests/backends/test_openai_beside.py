@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm.backends.base import Load, load_of, token_starts
-from evolve_llm.backends.openai import openai
-from evolve_llm.backends.openai_load import read_load
-from evolve_llm.backends.openai_options import root_of
-from evolve_llm.backends.openai_tokens import byte_level, sentence_piece, starts_of
+from evolve_llm.backends.openai.backend import openai
+from evolve_llm.backends.openai.load import read_load
+from evolve_llm.backends.openai.options import root_of
+from evolve_llm.backends.openai.tokens import byte_level, sentence_piece, starts_of
 from evolve_llm.backends.tokens import estimate_prompt_tokens
-from evolve_llm.request import Message, Prompt
+from evolve_llm.nouns.request import Message, Prompt
 
 PROMPT = Prompt((Message("system", "be brief"), Message("user", "sum 1, 2 and é😀")))
 COUNT = len(triples(chat_text([{"role": one.role, "content": one.content} for one in PROMPT.messages])))
@@ -179,7 +179,7 @@ def test_the_load_is_asked_for_once_a_moment_and_survives_trouble(monkeypatch: p
         server.beside.clear()
         assert await asyncio.gather(*(load_of(one) for _ in range(20))) == [Load(7, 1)] * 20
         assert len(server.beside) == 1
-        monkeypatch.setattr("evolve_llm.backends.openai.LOAD_LASTS", 0.0)
+        monkeypatch.setattr("evolve_llm.backends.openai.backend.LOAD_LASTS", 0.0)
         server.trouble = [500]
         assert await load_of(one) is None
         assert await load_of(one) == Load(7, 1)
@@ -190,7 +190,7 @@ def test_the_load_is_asked_for_once_a_moment_and_survives_trouble(monkeypatch: p
 
 
 def test_a_server_without_a_load_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evolve_llm.backends.openai.LOAD_LASTS", 0.0)
+    monkeypatch.setattr("evolve_llm.backends.openai.backend.LOAD_LASTS", 0.0)
 
     async def story(server: FakeServer) -> None:
         one = openai(MODEL, base_url=server.url, **IMPATIENT)
@@ -222,7 +222,7 @@ def test_beside_the_api_is_where_the_base_url_has_v1(url: str, root: str) -> Non
 def test_a_real_llama_cpp_server_counts_what_it_will_bill() -> None:
     """The server inside the embedded engine, reached through its port."""
     pytest.importorskip("xllamacpp")
-    from evolve_llm.backends.llama_cpp import local
+    from evolve_llm.backends.llama_cpp.backend import local
 
     texts = ["hello", "héllo 😀 world 12\n\n  x", "<|im_end|> in a text", "日本語 \\frac{1}{2}"]
 

@@ -9,7 +9,7 @@ from asking import ask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.backends.openai_wire import (
+from evolve_llm.backends.openai.wire import (
     SEED_LIMIT,
     Failure,
     Wire,
@@ -20,7 +20,7 @@ from evolve_llm.backends.openai_wire import (
     retry_after,
     sort_status,
 )
-from evolve_llm.request import Completion
+from evolve_llm.nouns.request import Completion
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

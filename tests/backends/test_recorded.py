@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from evolve_llm.backends.recorded import Recorded, recorded
 from evolve_llm.backends.response_file import ResponseFile, request_key
 from evolve_llm.backends.scripted import Scripted, scripted
-from evolve_llm.errors import BackendError, RequestError, StoreError, UserError
-from evolve_llm.request import Completion, Message, ModelInfo, Prompt, Request, Sampling
+from evolve_llm.nouns.errors import BackendError, RequestError, StoreError, UserError
+from evolve_llm.nouns.request import Completion, Message, ModelInfo, Prompt, Request, Sampling
 
 texts = st.text(st.characters(), max_size=40)  # lone surrogates included
 counts = st.integers(0, 10**9)

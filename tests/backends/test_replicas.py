@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm.backends.base import Backend, Load, load_of, token_starts
-from evolve_llm.backends.openai import openai
+from evolve_llm.backends.openai.backend import openai
 from evolve_llm.backends.replicas import Replicas, problem_of
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.cli.options import EvolutionFlags
 from evolve_llm.cli.settings import session_for
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, ModelInfo, Prompt, Request
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 from evolve_llm.testing import BackendContract
 
 

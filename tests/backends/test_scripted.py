@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from evolve_llm.backends import stand_in
 from evolve_llm.backends.scripted import Flaky, Scripted, count, prompt_tokens, scripted
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.formats import last_boxed, last_code_block, last_option, last_tagged
-from evolve_llm.request import Completion, Prompt, Request
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, Prompt, Request
+from evolve_llm.scheme.formats import last_boxed, last_code_block, last_option, last_tagged
 
 SPEC = "error=0.5,fail=0.2,flaky=0.3,truncate=0.2,seed=7"
 

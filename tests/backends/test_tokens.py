@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from evolve_llm.backends.messages import chat_messages
 from evolve_llm.backends.tokens import PER_MESSAGE, PER_PROMPT, estimate_prompt_tokens, estimate_tokens
-from evolve_llm.request import Prompt
+from evolve_llm.nouns.request import Prompt
 
 texts = st.text(st.characters(), max_size=200)
 

@@ -19,12 +19,12 @@ from vllm_lent import READY_WITHIN, Engine, Lent, in_letters, write_adapter
 from evolve_llm import evolve
 from evolve_llm.backends.base import Load
 from evolve_llm.backends.fly import FOLDER
-from evolve_llm.backends.vllm import vllm
-from evolve_llm.backends.vllm_engine import engine_values
-from evolve_llm.backends.vllm_options import engine_arguments
-from evolve_llm.backends.vllm_reasoning import reasoning_for
-from evolve_llm.errors import BackendError, RequestError, UserError
-from evolve_llm.request import Completion, Prompt, Request
+from evolve_llm.backends.vllm.backend import vllm
+from evolve_llm.backends.vllm.engine import engine_values
+from evolve_llm.backends.vllm.options import engine_arguments
+from evolve_llm.backends.vllm.reasoning import reasoning_for
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.request import Completion, Prompt, Request
 from evolve_llm.testing import BackendContract, contents, database
 
 pytestmark = [requires_vllm, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(READY_WITHIN + 300)]

@@ -19,13 +19,13 @@ from vllm_here import requires_vllm
 from vllm_server import NAME, READY_WITHIN, VllmServer
 
 from evolve_llm import evolve
+from evolve_llm.analysis.run import Run
 from evolve_llm.backends.base import Backend, load_of, token_starts
-from evolve_llm.backends.openai import openai
-from evolve_llm.backends.openai_wire import SEED_LIMIT
-from evolve_llm.errors import BackendError
-from evolve_llm.evolution import Generation
-from evolve_llm.request import Prompt
-from evolve_llm.run import Run
+from evolve_llm.backends.openai.backend import openai
+from evolve_llm.backends.openai.wire import SEED_LIMIT
+from evolve_llm.engine.evolution import Generation
+from evolve_llm.nouns.errors import BackendError
+from evolve_llm.nouns.request import Prompt
 from evolve_llm.testing import BackendContract
 
 pytestmark = [requires_vllm, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(READY_WITHIN + 300)]

@@ -20,22 +20,22 @@ from hypothesis import strategies as st
 from vllm_here import requires_vllm
 from vllm_lent import write_adapter, write_safetensors
 
-from evolve_llm.backends import vllm_options
 from evolve_llm.backends.fly import FOLDER
-from evolve_llm.backends.vllm import Vllm, VllmFly, VllmOptions, vllm
-from evolve_llm.backends.vllm_child import _lives
-from evolve_llm.backends.vllm_engine import _output_to, explained
-from evolve_llm.backends.vllm_fly import shipped_folder
-from evolve_llm.backends.vllm_lora import base_shapes, read_adapter
-from evolve_llm.backends.vllm_outputs import (
+from evolve_llm.backends.vllm import options as vllm_options
+from evolve_llm.backends.vllm.backend import Vllm, VllmFly, VllmOptions, vllm
+from evolve_llm.backends.vllm.child import _lives
+from evolve_llm.backends.vllm.engine import _output_to, explained
+from evolve_llm.backends.vllm.fly import shipped_folder
+from evolve_llm.backends.vllm.lora import base_shapes, read_adapter
+from evolve_llm.backends.vllm.outputs import (
     SEED_LIMIT,
     generation_of,
     read_output,
     sampling_arguments,
     sort_failure,
 )
-from evolve_llm.backends.vllm_reasoning import channels_of
-from evolve_llm.errors import BackendError, RequestError, UserError
+from evolve_llm.backends.vllm.reasoning import channels_of
+from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 
 # ---------------------------------------------------------------- options
 
@@ -99,7 +99,7 @@ def test_an_unknown_option_is_named_with_its_nearest_before_vllm_is_imported() -
 
 def test_the_command_line_does_not_import_vllm() -> None:
     code = (
-        "import sys; from evolve_llm.session import make_backend; make_backend('vllm:fly'); "
+        "import sys; from evolve_llm.backends.base import make_backend; make_backend('vllm:fly'); "
         "assert 'vllm' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -147,7 +147,7 @@ def test_what_is_loading_writes_to_the_file_and_python_where_it_wrote(tmp_path: 
 
 PROGRAM = """
 import multiprocessing, time
-from evolve_llm.backends.vllm_child import children_end_with_us, end_with_parent
+from evolve_llm.backends.vllm.child import children_end_with_us, end_with_parent
 
 def child():
     end_with_parent()

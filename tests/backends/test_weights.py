@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from evolve_llm.backends import weights
-from evolve_llm.errors import BackendError, UserError
+from evolve_llm.backends.llama_cpp import weights
+from evolve_llm.nouns.errors import BackendError, UserError
 
 
 @pytest.fixture

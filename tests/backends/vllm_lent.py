@@ -13,9 +13,9 @@ from random import Random
 from typing import Any, TypeVar
 
 from evolve_llm.backends.base import Load
-from evolve_llm.backends.vllm import Vllm
-from evolve_llm.errors import BackendError
-from evolve_llm.request import Completion, Message, ModelInfo, Prompt, Request
+from evolve_llm.backends.vllm.backend import Vllm
+from evolve_llm.nouns.errors import BackendError
+from evolve_llm.nouns.request import Completion, Message, ModelInfo, Prompt, Request
 
 READY_WITHIN = 600
 """Seconds; about 40 on two idle cores, ten times that on busy ones."""

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from evolve_llm.cli.failures import EXIT_CODES
 from evolve_llm.cli.main import app
-from evolve_llm.run_files import take_directory
+from evolve_llm.record.run_files import take_directory
 
 Run_ = Callable[..., Outcome]
 
@@ -234,7 +234,7 @@ def test_what_nobody_foresaw_is_one_line_and_a_traceback_on_request(
     def fault(*_: object) -> None:
         raise ZeroDivisionError("by zero\nand more")
 
-    monkeypatch.setattr("evolve_llm.session.Session.__post_init__", fault)
+    monkeypatch.setattr("evolve_llm.session.session.Session.__post_init__", fault)
     outcome = run()
     assert outcome.code == 1
     assert "error: unexpected ZeroDivisionError: by zero\n" in outcome.err

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from cli_helpers import Cli, Outcome
 
+from evolve_llm.analysis.compare import compare
+from evolve_llm.analysis.run import Run
 from evolve_llm.cli.beside import VOTE, chosen
 from evolve_llm.cli.options import RunFlags
 from evolve_llm.cli.settings import run_session, with_defaults
-from evolve_llm.compare import compare
-from evolve_llm.run import Run
-from evolve_llm.store import Store
+from evolve_llm.record.store import Store
 
 Run_ = Callable[..., Outcome]
 BESIDE = ("--beside", VOTE)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from cli_helpers import PROBLEMS, Cli, Outcome, write_problems
 
-from evolve_llm import export as exporting
-from evolve_llm.errors import UserError
-from evolve_llm.export import COLUMNS, export, rows
-from evolve_llm.regrade import regrade
-from evolve_llm.run import Run
-from evolve_llm.session import evolve
-from evolve_llm.store import Store
+from evolve_llm.analysis.run import Run
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.record import export as exporting
+from evolve_llm.record.export import COLUMNS, export, rows
+from evolve_llm.record.regrade import regrade
+from evolve_llm.record.store import Store
+from evolve_llm.session.session import evolve
 
 Run_ = Callable[..., Outcome]
 

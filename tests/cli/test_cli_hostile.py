@@ -15,12 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from evolve_llm.candidate import Candidate
 from evolve_llm.cli import show_problem
 from evolve_llm.cli.tables import print_results
 from evolve_llm.cli.text import json_printable, one_line, printable
-from evolve_llm.export import candidate_row
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.verdict import Grade, Verdict
+from evolve_llm.record.export import candidate_row
 
 NASTY = (
     "\x1b[31mred\x1b[0m",

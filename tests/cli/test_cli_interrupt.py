@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_helpers import Cli, start
 
-from evolve_llm.store import Store
+from evolve_llm.record.store import Store
 
 
 def _stored(path: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_helpers import Cli, Outcome
 
-from evolve_llm.run import Run
+from evolve_llm.analysis.run import Run
 
 Run_ = Callable[..., Outcome]
 
@@ -143,8 +143,8 @@ def test_more_answers_than_fit_are_counted(cli: Cli) -> None:
 
 
 def test_secrets_of_the_command_line_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evolve_llm.configuration import environment
-    from evolve_llm.request import ModelInfo
+    from evolve_llm.nouns.request import ModelInfo
+    from evolve_llm.session.identity import environment
 
     arguments = [
         "run",

@@ -13,8 +13,8 @@ import pytest
 from cli_helpers import PROGRAM, Cli, Outcome, start
 
 from evolve_llm import __version__
+from evolve_llm.analysis.run import Run
 from evolve_llm.cli import checks
-from evolve_llm.run import Run
 
 Run_ = Callable[..., Outcome]
 
@@ -211,7 +211,7 @@ def test_plan_says_how_a_run_is_scheduled_and_what_does_not_fit(cli: Cli, proble
 
 
 def test_the_plan_as_toml_is_the_preset_of_the_run(cli: Cli, run: Run_) -> None:
-    from evolve_llm.preset import Preset
+    from evolve_llm.scheme.preset import Preset
 
     text = cli("plan", "--model", "scripted", "--set", "sampling.temperature=0.3", "--toml").out
     run("--set", "sampling.temperature=0.3", "--out", "here")
@@ -322,7 +322,7 @@ def test_doctor_never_falls_ill(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> No
         "evolve_llm.grading.sandbox.available",
     ):
         monkeypatch.setattr(target, broken)
-    monkeypatch.setattr("evolve_llm.registry.available", broken)
+    monkeypatch.setattr("evolve_llm.scheme.registry.available", broken)
     outcome = cli("doctor", "--base-url", "http://127.0.0.1:9/v1")
     assert outcome.code == 2
     assert "no such thing" in outcome.out

@@ -10,8 +10,8 @@ import yaml
 from markdown.extensions.toc import slugify
 from pages import ROOT
 
-from evolve_llm import registry
-from evolve_llm.preset import builtin_presets
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.preset import builtin_presets
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"])

@@ -13,16 +13,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from evolve_llm_problems.locks import chain, guesses, load, read_question
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Grade, Prompt, RequestError, Sampling, UserError, Verdict
-from evolve_llm.preset import load_preset
-from evolve_llm.request import Request
-from evolve_llm.session import flatten
-from evolve_llm.stored import StoredPopulation
-from evolve_llm.toolbox import build
-from problems.locks import chain, guesses, load, read_question
+from evolve_llm.nouns.request import Request
+from evolve_llm.record.reader import StoredPopulation
+from evolve_llm.scheme.preset import load_preset
+from evolve_llm.scheme.toolbox import build
+from evolve_llm.session.session import flatten
 
 ROOT = Path(__file__).parents[2] / "experiments"
 FOLDERS = (ROOT / "paper_claims", ROOT / "fruit_fly")

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.candidate import Candidate
-from evolve_llm.plan import plan_generation, plan_initial
-from evolve_llm.preset import load_preset
-from evolve_llm.session import flatten
-from evolve_llm.toolbox import Scheme, build
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.scheme.plan import plan_generation, plan_initial
+from evolve_llm.scheme.preset import load_preset
+from evolve_llm.scheme.toolbox import Scheme, build
+from evolve_llm.session.session import flatten
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "selection_schemes"
 N, T = 16, 6

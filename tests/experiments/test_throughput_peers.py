@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from evolve_llm_operators.crossover import aggregate
+from evolve_llm_operators.mutation import sample
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Problem
-from operators.crossover import aggregate
-from operators.mutation import sample
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "throughput"
 sys.path.insert(0, str(FOLDER))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.ordering import arrange, prefix_share
+from evolve_llm.scheme.ordering import arrange, prefix_share
 
 FOLDER = str(Path(__file__).parents[2] / "experiments" / "throughput")
 sys.path.insert(0, FOLDER)

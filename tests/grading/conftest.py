@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from evolve_llm import registry
 from evolve_llm.grading import sandbox
+from evolve_llm.scheme import registry
 
 PLUGINS = Path(__file__).parent / "plugins"
 ENTRY_POINTS = (

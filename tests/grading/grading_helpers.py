@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.problem import Problem
+from evolve_llm.nouns.problem import Problem
 
 T = TypeVar("T")
 

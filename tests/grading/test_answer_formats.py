@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm import formats
+from evolve_llm.scheme import formats
 
 ALL = [formats.boxed, formats.tags, formats.option, formats.code, formats.text]
 MEGABYTE = 1_000_000

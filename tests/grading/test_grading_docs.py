@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evolve_llm_problems.reasoning_gym_checks import DECIDED, REFUSED
+from evolve_llm_problems.reasoning_gym_grader import plain_tasks
 
 from evolve_llm.grading.base import Grader
-from problems.reasoning_gym_checks import DECIDED, REFUSED
-from problems.reasoning_gym_grader import plain_tasks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "grading.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evolve_llm.grading.math import grader
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 DEADLINE = 5.0
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from grading_helpers import problem, with_pool
 
-from evolve_llm.errors import UserError
 from evolve_llm.grading import wire
 from evolve_llm.grading.pool import MAX_CANONICAL, GradingPool
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 HARD = r"\sqrt{8}", r"2\sqrt{2}"  # correct, and only a worker can say so
 
@@ -213,7 +213,7 @@ def test_close_cancel_and_deadlines_leave_no_process() -> None:
 PARENT = """
 import asyncio, json, sys
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.problem import Problem
+from evolve_llm.nouns.problem import Problem
 
 async def main():
     pool = GradingPool(deadline=60)

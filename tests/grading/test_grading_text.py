@@ -6,7 +6,7 @@ import pytest
 
 from evolve_llm.grading.normalize import folded, lined, plain, spaced
 from evolve_llm.grading.text import exact, option, option_letter
-from evolve_llm.verdict import Grade
+from evolve_llm.nouns.verdict import Grade
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evolve_llm_problems.reasoning_gym_checks import DECIDED, REFUSED
+from evolve_llm_problems.reasoning_gym_grader import grader, plain_tasks
 from grading_helpers import problem, with_pool
 
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.problem import Problem
-from evolve_llm.verdict import Grade, Verdict
-from problems.reasoning_gym_checks import DECIDED, REFUSED
-from problems.reasoning_gym_grader import grader, plain_tasks
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 gym = pytest.importorskip("reasoning_gym")
 from reasoning_gym.dataset import ProceduralDataset  # noqa: E402
@@ -58,7 +58,7 @@ def grades(pairs: list[tuple[Problem, str]], **settings: Any) -> list[Verdict]:
 
 def test_importing_the_grader_does_not_import_the_package() -> None:
     code = (
-        "import sys, problems.reasoning_gym_grader as g\n"
+        "import sys, evolve_llm_problems.reasoning_gym_grader as g\n"
         "r = {'task': 'chain_sum', 'entry': {'question': '', 'answer': '5', 'metadata': {}}}\n"
         "assert g.grader.quick('5', r).correct and g.grader.isolation(r) == 'sandbox'\n"
         "assert 'lcm' in g.plain_tasks()\n"

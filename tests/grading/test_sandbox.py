@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from grading_helpers import problem, with_pool
 
-from evolve_llm.errors import SandboxUnavailable
 from evolve_llm.grading import sandbox
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.errors import SandboxUnavailable
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("plugin_graders")]
 
@@ -123,7 +123,7 @@ def test_a_verdict_is_not_forged_and_the_next_one_is_right(code: str) -> None:
 
 def test_nothing_stays_behind_for_the_next_answer() -> None:
     first = (
-        "import builtins, json, evolve_llm.verdict as v, hostile_graders, os\n"
+        "import builtins, json, evolve_llm.nouns.verdict as v, hostile_graders, os\n"
         "builtins.repr = json.dumps = lambda *a, **k: 'patched'\n"
         "hostile_graders.executes.__class__.grade = lambda self, a, r: v.Verdict(v.Grade.CORRECT, 'patched')\n"
         "os.environ['LEFT'] = 'behind'\n"

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from evolve_llm import BackendError, Preset, Problem, Prompt, StoreError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.store import Store
+from evolve_llm.record.store import Store
 from evolve_llm.testing import (
     Behaviour,
     Ledger,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Preset, Problem, Prompt, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.operator import evaluation, finishing, replacement, selection, variation
+from evolve_llm.scheme.operator import evaluation, finishing, replacement, selection, variation
 from evolve_llm.testing import Behaviour, behaviours, contents, presets, problem_sets, run_directory, seeds
 
 SECRET = "reference-8f2a61"

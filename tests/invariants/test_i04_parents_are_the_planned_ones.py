@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from evolve_llm import Completion, Preset, Problem, Request, Run, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.plan import plan_generation
+from evolve_llm.scheme.plan import plan_generation
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import (
     Behaviour,
     behaviours,
@@ -22,7 +23,6 @@ from evolve_llm.testing import (
     run_directory,
     seeds,
 )
-from evolve_llm.toolbox import build
 
 
 def check_against_plans(run: Run, preset: Preset, seed: int) -> int:

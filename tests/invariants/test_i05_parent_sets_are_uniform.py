@@ -14,10 +14,10 @@ from scipy import stats
 
 from evolve_llm import Candidate, Preset, Problem, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.operator import replacement
-from evolve_llm.plan import Plan, plan_generation
+from evolve_llm.scheme.operator import replacement
+from evolve_llm.scheme.plan import Plan, plan_generation
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Reordering, contents, run_directory
-from evolve_llm.toolbox import build
 
 ALPHA = 1e-4  # seeds are fixed: a test passes or fails for good
 

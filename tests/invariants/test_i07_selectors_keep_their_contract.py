@@ -17,11 +17,12 @@ import pytest
 from deap import base, tools
 from hypothesis import given, settings
 
-from evolve_llm import Candidate, Fitness, OperatorError, Problem, evolve, registry
+from evolve_llm import Candidate, Fitness, OperatorError, Problem, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.candidate import fitness_class
-from evolve_llm.operator import declared, name_of, select_groups
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import fitness_class
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.operator import declared, name_of, select_groups
 from evolve_llm.testing import Behaviour, SelectionContract, contents, populations, run_directory, seeds
 
 

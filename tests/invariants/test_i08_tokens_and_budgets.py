@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Completion, Preset, Problem, Prompt, Request, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.errors import BudgetReached
-from evolve_llm.operator import Final, finishing, variation
-from evolve_llm.session import Session
+from evolve_llm.nouns.errors import BudgetReached
+from evolve_llm.scheme.operator import Final, finishing, variation
+from evolve_llm.session.session import Session
 from evolve_llm.testing import (
     Behaviour,
     Ledger,

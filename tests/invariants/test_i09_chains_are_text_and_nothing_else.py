@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 
-from evolve_llm import Candidate, Completion, Problem, Prompt, evolve, registry
+from evolve_llm import Candidate, Completion, Problem, Prompt, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.calling import clean
+from evolve_llm.engine.calling import clean
+from evolve_llm.scheme import registry
 from evolve_llm.testing import HOSTILE, hostile_texts, run_directory
 
 FORMATS = ("boxed", "tags", "option", "code", "text")

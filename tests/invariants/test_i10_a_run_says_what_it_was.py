@@ -19,9 +19,10 @@ from deap import tools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve_llm import Generation, Preset, Problem, Run, StoreError, UserError, evolve, load_preset, store
+from evolve_llm import Generation, Preset, Problem, Run, StoreError, UserError, evolve, load_preset
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.preset import builtin_presets
+from evolve_llm.record import store
+from evolve_llm.scheme.preset import builtin_presets
 from evolve_llm.testing import (
     Behaviour,
     Ledger,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from evolve_llm import Candidate, Problem
-from evolve_llm.request import Completion, Prompt
+from evolve_llm.nouns.request import Completion, Prompt
 
 PROBLEM = Problem("p", "What is 2 + 2?", "boxed", "exact", "the-secret")
 Model = Callable[[Candidate, int, Prompt], Completion | None]

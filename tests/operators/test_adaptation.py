@@ -6,16 +6,16 @@ import math
 from collections import Counter
 
 import pytest
+from evolve_llm_operators.adaptation import probability_matching, ucb
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Problem, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.candidate import Fitness, Status
-from evolve_llm.credit import Credit
-from evolve_llm.plan import Choice
+from evolve_llm.engine.credit import Credit
+from evolve_llm.nouns.candidate import Fitness, Status
+from evolve_llm.scheme.plan import Choice
 from evolve_llm.testing import Behaviour, Ledger, contents, run_directory
-from operators.adaptation import probability_matching, ucb
 
 values = st.floats(-1e6, 1e6)
 

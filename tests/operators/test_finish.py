@@ -6,16 +6,16 @@ import math
 from collections import Counter
 
 import pytest
+from evolve_llm_operators.finish import best, final_aggregate, majority, random_member, weighted_majority
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Problem, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.candidate import fitness_class
-from evolve_llm.operator import Final
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import fitness_class
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import Final
 from evolve_llm.testing import Behaviour, Ledger, contents, populations, run_directory
-from operators.finish import best, final_aggregate, majority, random_member, weighted_majority
 
 PROBLEM = Problem("p", "What is 2 + 2?", "boxed", "exact", "4")
 

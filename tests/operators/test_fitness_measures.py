@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from evolve_llm_operators.fitness import FLOOR, agreement, checker, confidence, length, objectives
+from evolve_llm_operators.verification import self_verify
 from fitness_helpers import Asked, population, said, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,13 +17,11 @@ from hypothesis import strategies as st
 from evolve_llm import Candidate, OperatorError, Preset, Problem, Request, UserError, evolve
 from evolve_llm.backends.base import Backend
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.operator import evaluation, settled
-from evolve_llm.request import Completion
+from evolve_llm.nouns.request import Completion
+from evolve_llm.nouns.verdict import Grade, Verdict
+from evolve_llm.scheme.operator import evaluation, settled
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Reordering, contents, database, run_directory
-from evolve_llm.toolbox import build
-from evolve_llm.verdict import Grade, Verdict
-from operators.fitness import FLOOR, agreement, checker, confidence, length, objectives
-from operators.verification import self_verify
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(2 * i)) for i in range(2)]
 
@@ -253,8 +253,8 @@ def test_a_preset_with_parts_goes_through_toml_and_says_what_was_run() -> None:
     tried = preset({"operator": "objectives", "of": of}, select="nsga2")
     assert Preset.from_toml(tried.to_toml()) == tried
     described = build(tried).operators()["evaluate"]
-    parts = "operators.fitness:agreement, operators.fitness:confidence(window=8)"
-    assert described == f"operators.fitness:objectives(of=[{parts}])"
+    parts = "evolve_llm_operators.fitness:agreement, evolve_llm_operators.fitness:confidence(window=8)"
+    assert described == f"evolve_llm_operators.fitness:objectives(of=[{parts}])"
 
 
 def test_the_prompts_of_parts_are_the_users_and_belong_to_the_run(tmp_path: Any) -> None:

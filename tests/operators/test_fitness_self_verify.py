@@ -6,16 +6,16 @@ import math
 from typing import Any
 
 import pytest
+from evolve_llm_operators.verification import p_true, self_verify, verdict
 from fitness_helpers import Asked, population, said, values
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolve_llm import BackendError, Candidate, Preset, Problem, Request, RequestError, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.request import Completion, Prompt
+from evolve_llm.nouns.request import Completion, Prompt
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import HOSTILE, Ledger, Reordering, contents, database, run_directory
-from evolve_llm.toolbox import build
-from operators.verification import p_true, self_verify, verdict
 
 WORDS: dict[str, Completion | None] = {
     "yes": said("CORRECT"),

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from evolve_llm import BackendError, Preset, Problem, Request, evolve
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.cli.main import app
-from evolve_llm.context import Requests, count_requests
-from evolve_llm.preset import builtin_presets
-from evolve_llm.request import Completion
+from evolve_llm.nouns.request import Completion
+from evolve_llm.scheme.preset import builtin_presets
+from evolve_llm.scheme.toolbox import build
+from evolve_llm.session.estimate import Requests, count_requests
 from evolve_llm.testing import Behaviour, Ledger, Reordering, contents, database, run_directory
-from evolve_llm.toolbox import build
 
 PRESETS = builtin_presets()
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(4 + i)) for i in range(2)]

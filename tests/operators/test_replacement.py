@@ -10,19 +10,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+from evolve_llm_operators.archive import archive
+from evolve_llm_operators.ranking import ranked
+from evolve_llm_operators.replacement import accumulate, comma, elitism, generational, plus, steady_state
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Preset, Problem, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.candidate import Fitness, Status, fitness_class
-from evolve_llm.operator import declared
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import Fitness, Status, fitness_class
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import declared
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Ledger, candidates, run_directory
-from evolve_llm.toolbox import build
-from operators.archive import archive
-from operators.ranking import ranked
-from operators.replacement import accumulate, comma, elitism, generational, plus, steady_state
 
 Replace = Callable[[Sequence[Candidate], Sequence[Candidate], int], list[Candidate]]
 

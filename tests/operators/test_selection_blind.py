@@ -8,15 +8,15 @@ from functools import partial
 from itertools import combinations
 
 import pytest
+from evolve_llm_operators.selection import balanced, shared_prefix, trade, uniform
 from hypothesis import given
 from hypothesis import strategies as st
 from selection_cases import assert_uniform, groups_of, scheme
 
-from evolve_llm.errors import OperatorError, UserError
-from evolve_llm.operator import declared
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.errors import OperatorError, UserError
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import declared
 from evolve_llm.testing import seeds
-from operators.selection import balanced, shared_prefix, trade, uniform
 
 SELECTORS = {
     "uniform": uniform,

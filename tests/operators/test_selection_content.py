@@ -7,14 +7,14 @@ from collections import Counter
 from itertools import combinations
 
 import pytest
+from evolve_llm_operators.content import assorted, diverse
 from hypothesis import given
 from hypothesis import strategies as st
 from selection_cases import assert_uniform, groups_of, population, state
 
-from evolve_llm.errors import OperatorError
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.errors import OperatorError
+from evolve_llm.nouns.seeding import rng_scope
 from evolve_llm.testing import seeds
-from operators.content import assorted, diverse
 
 both = pytest.mark.parametrize("select", [diverse, assorted])
 answers = st.lists(st.sampled_from(("4", "5", "6", None)), min_size=1, max_size=9)

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 from deap import tools
+from evolve_llm_operators import informed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from selection_cases import ALPHA, assert_uniform, groups_of, population, scheme, state
 
-from evolve_llm.candidate import Candidate
-from evolve_llm.errors import OperatorError, UserError
-from evolve_llm.operator import declared
-from evolve_llm.seeding import rng_scope
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import OperatorError, UserError
+from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.operator import declared
 from evolve_llm.testing import seeds
-from operators import informed
 
 SINGLE: dict[str, Any] = {
     "tournament": informed.tournament,
@@ -215,7 +215,9 @@ def test_parameters_that_cannot_work_are_refused_before_a_token_is_spent(
 ) -> None:
     wide = select["operator"] in ("epsilon_lexicase", "nsga2", "nsga3", "spea2")
     several = {"operator": "objectives", "of": ["agreement", "length"]}
-    with pytest.raises(UserError, match=rf"\[select\] operators.informed:{select['operator']}: .*{words}"):
+    with pytest.raises(
+        UserError, match=rf"\[select\] evolve_llm_operators.informed:{select['operator']}: .*{words}"
+    ):
         scheme(select, evaluate=several if wide else "agreement")
 
 

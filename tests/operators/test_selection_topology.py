@@ -9,17 +9,17 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
+from evolve_llm_operators.topology import islands, neighbourhood
 from hypothesis import given
 from hypothesis import strategies as st
 from selection_cases import assert_uniform, groups_of, scheme
 
 from evolve_llm import Problem, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.errors import OperatorError, UserError
-from evolve_llm.operator import stopping
-from evolve_llm.preset import Preset
+from evolve_llm.nouns.errors import OperatorError, UserError
+from evolve_llm.scheme.operator import stopping
+from evolve_llm.scheme.preset import Preset
 from evolve_llm.testing import Behaviour, contents, run_directory, seeds
-from operators.topology import islands, neighbourhood
 
 
 def reach(select: object, n: int, k: int, generation: int = 1, draws: int = 60) -> list[set[int]]:
@@ -124,7 +124,9 @@ def test_islands_that_cannot_be_are_refused_with_the_preset_line(
 @pytest.mark.parametrize("name", ["islands", "neighbourhood"])
 def test_structures_need_a_replacement_that_keeps_places(name: str) -> None:
     select = {"operator": name, **({"count": 2} if name == "islands" else {})}
-    with pytest.raises(UserError, match=r"\[select\] operators.topology.*\[replace\].*generational"):
+    with pytest.raises(
+        UserError, match=r"\[select\] evolve_llm_operators.topology.*\[replace\].*generational"
+    ):
         scheme(select, replace="plus", evaluate="agreement")
 
 

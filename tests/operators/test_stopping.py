@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 import pytest
+from evolve_llm_operators.stopping import answer_entropy, consensus, stagnation, token_budget
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Completion, Problem, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.candidate import Status
-from evolve_llm.request import Request
+from evolve_llm.nouns.candidate import Status
+from evolve_llm.nouns.request import Request
 from evolve_llm.testing import Behaviour, Ledger, contents, database, populations, run_directory
-from operators.stopping import answer_entropy, consensus, stagnation, token_budget
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(2 * i)) for i in range(2)]
 

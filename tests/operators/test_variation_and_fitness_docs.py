@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from evolve_llm_operators.verification import self_verify
 
-from evolve_llm import Preset, Problem, evolve, registry
+from evolve_llm import Preset, Problem, evolve
 from evolve_llm.backends.scripted import Scripted
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import contents, run_directory
-from evolve_llm.toolbox import build
-from operators.verification import self_verify
 
 DOC = (Path(__file__).parents[2] / "docs" / "variation_and_fitness.md").read_text()
 

@@ -6,17 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from evolve_llm_operators.crossover import (
+    aggregate,
+    aggregate_answers,
+    consensus,
+    debate,
+    summarize_aggregate,
+)
+from evolve_llm_operators.mutation import critique_refine, refine, reproduce, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from variation_helpers import FORMATS, drive, parents, problem, text_of
 
-from evolve_llm import registry
-from evolve_llm.errors import RequestError
-from evolve_llm.operator import Consult, Copy, declared
-from evolve_llm.request import Prompt
+from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.request import Prompt
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.operator import Consult, Copy, declared
 from evolve_llm.testing import HOSTILE
-from operators.crossover import aggregate, aggregate_answers, consensus, debate, summarize_aggregate
-from operators.mutation import critique_refine, refine, reproduce, sample
 
 SHORT = {name: text for name, text in HOSTILE.items() if len(text) < 1_000 and text.strip()}
 

@@ -23,7 +23,7 @@ from evolve_llm import (
     evolve,
 )
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.operator import MAX_CALLS, Consult, Steps, variation
+from evolve_llm.scheme.operator import MAX_CALLS, Consult, Steps, variation
 from evolve_llm.testing import Behaviour, Ledger, Reordering, contents, database, run_directory
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(2 * i)) for i in range(2)]

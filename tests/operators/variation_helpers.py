@@ -6,9 +6,9 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from evolve_llm import Candidate, Problem
-from evolve_llm.errors import RequestError
-from evolve_llm.operator import Consult, Copy
-from evolve_llm.request import Completion, Prompt
+from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.request import Completion, Prompt
+from evolve_llm.scheme.operator import Consult, Copy
 
 FORMATS = ("boxed", "tags", "option", "code", "text")
 

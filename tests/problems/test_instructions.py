@@ -1,10 +1,9 @@
 r"""Closing instructions about \boxed{} and <answer> go; what belongs to the question stays."""
 
 import pytest
+from evolve_llm_problems.instructions import split_instruction
 from hypothesis import given
 from hypothesis import strategies as st
-
-from problems.instructions import split_instruction
 
 INSTRUCTIONS = [
     (r"Let's think step by step and output the final answer within \boxed{}.", "boxed"),

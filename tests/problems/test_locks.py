@@ -8,16 +8,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from evolve_llm_operators.crossover import aggregate
+from evolve_llm_operators.mutation import refine, sample
+from evolve_llm_problems import locks
+from evolve_llm_problems.locks import (
+    LAZINESS,
+    TURN,
+    Lock,
+    chain,
+    claims,
+    faultless,
+    grader,
+    guesses,
+    held_out,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.errors import UserError
 from evolve_llm.grading.base import Grade, Grader
-from evolve_llm.problem_sets import load_problems
-from operators.crossover import aggregate
-from operators.mutation import refine, sample
-from problems import locks
-from problems.locks import LAZINESS, TURN, Lock, chain, claims, faultless, grader, guesses, held_out
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme.problem_sets import load_problems
 
 LOCK = Lock((5, 0, 3), 7)
 digit = st.integers(0, 9)

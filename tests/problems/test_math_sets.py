@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from evolve_llm.errors import UserError
-from evolve_llm.problem_sets import load_problems
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme.problem_sets import load_problems
 
 HUB = [{"problem_idx": 1, "problem": "Find $1+1$.", "answer": 2, "problem_type": ["Algebra"]}]
 FILE = {

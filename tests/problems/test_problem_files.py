@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve_llm.errors import UserError
-from evolve_llm.problem_sets import load_problems
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme.problem_sets import load_problems
 
 # Unicode a file can hold: no surrogates, no NUL. The loaders keep all else, line ends and all.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1).filter(
@@ -176,7 +176,7 @@ def test_no_bytes_make_a_traceback(
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("problems.readers.LONGEST_LINE", 1024 * 1024)
+    monkeypatch.setattr("evolve_llm_problems.readers.LONGEST_LINE", 1024 * 1024)
     (tmp_path / "a.jsonl").write_bytes(b'{"question": "' + b"x" * 2**20 + b'"}')
     with pytest.raises(UserError, match="line 1 is longer than 1 MiB"):
         load_problems(str(tmp_path / "a.jsonl"))

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm import problem_sets, registry
-from evolve_llm.errors import UserError
-from evolve_llm.problem import Problem
-from evolve_llm.problem_sets import ProblemSpec, load_problems, parse_spec, scalar
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.scheme import problem_sets, registry
+from evolve_llm.scheme.problem_sets import ProblemSpec, load_problems, parse_spec, scalar
 
 DOCS = Path(__file__).parents[2] / "docs" / "problems.md"
 

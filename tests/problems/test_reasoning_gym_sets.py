@@ -5,12 +5,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from evolve_llm_problems.reasoning_gym import COGNITION, GAMES
+from evolve_llm_problems.reasoning_gym_draw import draw
+from evolve_llm_problems.reasoning_gym_entries import jsonable, restore
 
-from evolve_llm.errors import UserError
-from evolve_llm.problem_sets import load_problems
-from problems.reasoning_gym import COGNITION, GAMES
-from problems.reasoning_gym_draw import draw
-from problems.reasoning_gym_entries import jsonable, restore
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme.problem_sets import load_problems
 
 pytest.importorskip("reasoning_gym")
 
@@ -62,7 +62,7 @@ def test_a_wrong_task_or_option_is_explained(spec: str, message: str) -> None:
 
 
 def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("problems.reasoning_gym.find_spec", lambda name: None)  # noqa: ARG005
+    monkeypatch.setattr("evolve_llm_problems.reasoning_gym.find_spec", lambda name: None)  # noqa: ARG005
     with pytest.raises(UserError, match=r"pip install \"evolve-llm\[problems\]\""):
         load_problems("rg_games")
 

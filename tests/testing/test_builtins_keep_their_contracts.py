@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from mutant_suite import suite
 
-from evolve_llm import Problem, registry
-from evolve_llm.candidate import Candidate
-from evolve_llm.errors import UserError
+from evolve_llm import Problem
 from evolve_llm.grading.base import Grader
-from evolve_llm.problem_sets import load_problems
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.problem_sets import load_problems
 from evolve_llm.testing import GraderContract, ProblemContract
 from evolve_llm.testing.checking import contract_of, findings
 

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from evolve_llm import BackendError, Preset, Problem, evolve, registry
+from evolve_llm import BackendError, Preset, Problem, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.errors import UserError
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import (
     Behaviour,
     Ledger,
@@ -25,7 +27,6 @@ from evolve_llm.testing import (
     run_directory,
     seeds,
 )
-from evolve_llm.toolbox import build
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "select.islands": {"count": 2},

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from evolve_llm.verdict import Grade, Verdict
+from evolve_llm.nouns.verdict import Grade, Verdict
 
 
 class _Base:

@@ -1,0 +1,172 @@
+"""Run: the results of a run, read from its directory. Nothing here needs a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evolve_llm.analysis.health import population_health, takeover_time
+from evolve_llm.analysis.metrics import GenerationMetrics, mean, measure
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.run_files import read_run_json
+from evolve_llm.record.store import Store, StoredPopulation
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out for one problem. ``answer`` and ``uid`` are None while it is unfinished or all failed."""
+
+    id: str
+    finished: bool
+    answer: str | None
+    uid: str | None
+    verdict: Verdict | None
+
+
+class Run:
+    """A run directory as results. Cheap to make; everything is read when asked for, problem by problem."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises UserError where ``path`` is no run directory, StoreError where it is damaged."""
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise UserError(f"{self.path} is not a run directory (it has no run.json)")
+        described = read_run_json(self.path)
+        self.config: dict[str, Any] = described["config"]
+        self.environment: dict[str, Any] = described["environment"]
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every problem has its answer."""
+        with Store.open_to_read(self.path) as store:
+            return bool(len(store.finished()) == self.config["problems"]["count"])
+
+    def problems(self) -> list[Problem]:
+        """The problems of the run, in order."""
+        with Store.open_to_read(self.path) as store:
+            return store.problems()
+
+    def results(self) -> list[Result]:
+        """The answer and verdict of each problem, in order."""
+        with Store.open_to_read(self.path) as store:
+            answers = store.answers()
+            found = []
+            for order, problem in enumerate(store.problems()):
+                uid, answer = answers.get(order, (None, None))
+                verdict = store.verdicts(order).get(answer) if uid is not None else None
+                found.append(Result(problem.id, order in answers, answer, uid, verdict))
+            return found
+
+    def populations(self, *, texts: bool = True) -> Iterator[tuple[Problem, list[StoredPopulation]]]:
+        """Each problem with its finished generations, oldest first; one problem in memory at a time."""
+        with Store.open_to_read(self.path) as store:
+            for order, problem in enumerate(store.problems()):
+                yield problem, store.populations(order, texts=texts)
+
+    def population(self, problem: str, generation: int = -1) -> tuple[Candidate, ...]:
+        """One finished population with its texts. Raises UserError where there is none."""
+        with Store.open_to_read(self.path) as store:
+            ids = [one.id for one in store.problems()]
+            if problem not in ids:
+                raise UserError(f"no problem {problem!r} in {self.path}; it has {', '.join(ids[:10])}")
+            found = store.populations(ids.index(problem), texts=True)
+        try:
+            return found[generation].members
+        except IndexError:
+            raise UserError(
+                f"problem {problem!r} has {len(found)} finished generation(s), no number {generation}"
+            ) from None
+
+    def generations(self) -> list[GenerationMetrics]:
+        """Metrics of each generation over the problems that finished it, with the tokens spent in it."""
+        rows = [GenerationMetrics(index) for index in range(self.config["preset"]["generations"])]
+        with Store.open_to_read(self.path) as store:
+            finished = store.finished()
+            for order in range(store.count_problems()):
+                _count(rows, store.populations(order), store.candidates(order), order in finished)
+            for generation, _, requests, prompt, completion, cached in store.tokens():
+                row = rows[generation]
+                row.requests += requests
+                row.prompt_tokens += prompt
+                row.completion_tokens += completion
+                row.cached_tokens += cached
+        return [row for row in rows if row.problems or row.requests]
+
+    def lineage(self, problem: str | None = None) -> nx.DiGraph[str]:
+        """Who descends from whom, as ``evolve_llm.analysis.lineage`` describes: of one problem, by uid, or, without an
+        id, of the whole run, by ``problem id/uid``. Raises UserError where there is no such problem.
+        """
+        from evolve_llm.analysis.lineage import run_lineage
+
+        with Store.open_to_read(self.path) as store:
+            return run_lineage(store, problem)
+
+    def plain(self) -> dict[str, Any]:
+        """The whole result as plain data: what ``--json`` prints."""
+        generations = [row.plain() for row in self.generations()]
+        results = self.results()
+        graded = [
+            float(one.verdict.correct) for one in results if one.verdict and one.verdict.grade != "ungraded"
+        ]
+        return {
+            "run": {
+                "path": str(self.path),
+                "preset": self.config["preset"]["name"],
+                "model": self.config["model"],
+                "seed": self.config["seed"],
+                "problems": len(results),
+                "finished": sum(one.finished for one in results),
+                "complete": all(one.finished for one in results),
+                "accuracy": mean(graded),
+                "oracle": self.config.get("oracle", False),
+            },
+            "generations": generations,
+            "problems": [
+                {
+                    "id": one.id,
+                    "answer": one.answer,
+                    "verdict": one.verdict.grade.value if one.verdict else None,
+                    "rule": one.verdict.rule if one.verdict else None,
+                    "candidate": one.uid,
+                }
+                for one in results
+            ],
+            "tokens": {
+                key: sum(row[f"{key}_tokens"] for row in generations)
+                for key in ("prompt", "completion", "cached")
+            },
+        }
+
+    def to_json(self) -> str:
+        """``plain`` as one line of JSON."""
+        return json.dumps(self.plain(), ensure_ascii=False)
+
+
+def _count(
+    rows: list[GenerationMetrics],
+    populations: list[StoredPopulation],
+    born: list[Candidate],
+    ended: bool,
+) -> None:
+    """Count the generations of one problem into the rows."""
+    for one, health in zip(populations, population_health(populations, born, ended=ended), strict=True):
+        rows[one.generation].add(measure(one.members, one.verdicts))
+        rows[one.generation].add_health(health)
+    if ended:
+        members = [one.members for one in populations]
+        half, whole = takeover_time(members, 0.5), takeover_time(members)
+        for row in rows:
+            row.half_taken_over += half is not None and row.generation >= half
+            row.taken_over += whole is not None and row.generation >= whole

@@ -1,0 +1,1 @@
+"""llama.cpp embedded in this process, with weights from a file, a package or the hub."""

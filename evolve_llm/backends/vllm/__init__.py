@@ -1,0 +1,1 @@
+"""vLLM in this process: the engine, its child process, LoRA, reasoning parsers."""

@@ -1,0 +1,169 @@
+"""Who goes next: permits for the backend's slots, oldest problem first, and admission of new problems.
+
+A child waits for its own parents by awaiting their tasks (see ``evolution``); here it waits for a slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from types import TracebackType
+
+from evolve_llm.backends.base import Load
+
+INTERVAL = 0.25
+"""Seconds between two looks at the engine."""
+
+WINDOW = 4
+"""Looks that one decision rests on."""
+
+LEAST, MOST = 8, 1024
+"""The capacity goes no lower and no higher, but for a backend whose own capacity lies outside."""
+
+Priority = tuple[int, int, int]  # problem order, generation, slot
+
+
+class Permits:
+    """At most ``capacity`` holders at once; the waiter with the smallest priority is served first.
+
+    ``resize`` changes the capacity. ``room`` is what admission waits for: a free permit that nobody is
+    waiting for. ``close`` stops giving permits (the budget is spent); ``drained`` is set once nobody holds
+    one any more.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.held = 0
+        self.peak = 0
+        self.closed = False
+        self.drained = asyncio.Event()
+        self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
+        self._arrivals = 0
+        self._room: asyncio.Event = asyncio.Event()
+        self._room.set()
+
+    def take(self, priority: Priority) -> _Permit:
+        """``async with permits.take(priority):`` holds one permit."""
+        return _Permit(self, priority)
+
+    def resize(self, capacity: int) -> None:
+        """Serve waiters up to the new capacity; where more are held already, none is passed on until it fits."""
+        self.capacity = capacity
+        while self.held < capacity and (future := self._next()) is not None:
+            self.held += 1
+            self.peak = max(self.peak, self.held)
+            future.set_result(None)
+        self._update()
+
+    async def room(self) -> None:
+        """Return when a permit is free and nobody waits for one."""
+        await self._room.wait()
+
+    def close(self) -> None:
+        """Give no more permits. Waiters stay waiting until their tasks are cancelled."""
+        self.closed = True
+        self._update()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a permit."""
+        return sum(not future.done() for _, _, future in self._waiting)
+
+    async def _acquire(self, priority: Priority) -> None:
+        if self.held < self.capacity and not self.closed:
+            self.held += 1
+            self.peak = max(self.peak, self.held)
+            self._update()
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arrivals += 1
+        heapq.heappush(self._waiting, (priority, self._arrivals, future))
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # the permit was handed over and is now nobody's
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        if self.held <= self.capacity and (future := self._next()) is not None:
+            future.set_result(None)  # the permit passes on: held stays
+            return
+        self.held -= 1
+        self._update()
+
+    def _next(self) -> asyncio.Future[None] | None:
+        """The waiter to be served now, off the queue; None where nobody waits or no permits are given."""
+        while self._waiting and not self.closed:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                return future
+        return None
+
+    def _update(self) -> None:
+        if self.held < self.capacity and not self.closed:
+            self._room.set()
+        else:
+            self._room.clear()
+        if self.closed and self.held == 0:
+            self.drained.set()
+
+
+class _Permit:
+    __slots__ = ("_permits", "_priority")
+
+    def __init__(self, permits: Permits, priority: Priority) -> None:
+        self._permits = permits
+        self._priority = priority
+
+    async def __aenter__(self) -> None:
+        await self._permits._acquire(self._priority)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._permits._release()
+
+
+class Admission:
+    """Keeps a short queue in the engine: enough for a batch that is always full, too little to matter.
+
+    ``update`` is told each look and gives the capacity for the permits. What counts is the standing queue,
+    the least that waited in the engine over ``WINDOW`` looks, since a burst of arrivals waits for a moment
+    in any engine (the idea is CoDel's: Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012):
+
+    - under a thirty-second of what is held, while all permits are in use: grow by a sixteenth;
+    - up to an eighth: stay. A step of growth ends in here, so growth comes to rest without a swing;
+    - more: shrink to what is held less half the excess. The engine serves its own queue first come first
+      served, which would undo oldest problem first, and a full cache makes it throw work away.
+
+    It shrinks from what is held, not from the capacity, so that requests on their way out are not counted
+    twice. It does not grow while an eighth of what is held is not seen in the engine: then something
+    between limits (connections, a proxy), and more permits would only queue there.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.least = min(capacity, LEAST)
+        self.most = max(capacity, MOST)
+        self._queue: list[int] = []
+
+    def update(self, load: Load, held: int) -> int:
+        """The capacity from now on. ``held``: permits in use at this look."""
+        self._queue.append(load.waiting)
+        if len(self._queue) < WINDOW:
+            return self.capacity
+        standing = min(self._queue)
+        slack = max(2, held // 8)
+        excess = standing - slack
+        if excess > 0:
+            self._move(min(self.capacity, max(held - (excess + 1) // 2, held // 2)))
+        elif 32 * standing <= held <= load.running + load.waiting + slack and held >= self.capacity:
+            self._move(self.capacity + max(1, self.capacity // 16))
+        else:
+            del self._queue[0]
+        return self.capacity
+
+    def _move(self, capacity: int) -> None:
+        self.capacity = max(self.least, min(capacity, self.most))
+        self._queue.clear()  # the next decision rests on what this one did

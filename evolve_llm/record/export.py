@@ -1,0 +1,199 @@
+"""A run as one table: a row a candidate, to CSV or Parquet, problem by problem in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import StoreError, UserError
+from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.store import Store
+
+Format = Literal["csv", "parquet"]
+Row = dict[str, Any]
+
+COLUMNS: dict[str, str] = {
+    "problem": "string",
+    "generation": "int32",
+    "slot": "int32",
+    "uid": "string",
+    "operator": "string",
+    "parents": "list<string>",
+    "dropped": "list<string>",
+    "left_out": "list<string>",
+    "cut": "list<int64>",
+    "status": "string",
+    "reason": "string",
+    "text": "string",
+    "reasoning": "string",
+    "answer": "string",
+    "answer_class": "string",
+    "verdict": "string",
+    "rule": "string",
+    "score": "double",
+    "fitness": "list<double>",
+    "prompt_tokens": "int64",
+    "completion_tokens": "int64",
+    "cached_tokens": "int64",
+    "is_answer": "bool",
+}
+"""Columns with their Arrow types. In CSV, lists are JSON, booleans ``true`` and ``false``, nothing is ''."""
+
+_BATCH_ROWS = 4096
+_BATCH_CHARACTERS = 16_000_000
+
+
+def candidate_row(one: Candidate, verdict: Verdict | None, *, is_answer: bool) -> Row:
+    """One candidate as a row. A failed candidate has no verdict, whatever its empty answer would get."""
+    verdict = None if one.failed else verdict
+    return {
+        "problem": one.problem,
+        "generation": one.generation,
+        "slot": one.slot,
+        "uid": one.uid,
+        "operator": one.operator,
+        "parents": list(one.parents),
+        "dropped": list(one.dropped),
+        "left_out": list(one.left_out),
+        "cut": list(one.cut),
+        "status": one.status.value,
+        "reason": one.reason or None,
+        "text": one.text,
+        "reasoning": one.reasoning or None,
+        "answer": one.answer,
+        "answer_class": one.answer_class,
+        "verdict": verdict.grade.value if verdict else None,
+        "rule": verdict.rule if verdict else None,
+        "score": verdict.score if verdict else None,
+        "fitness": list(one.fitness.values) if one.fitness.valid else None,
+        "prompt_tokens": one.prompt_tokens,
+        "completion_tokens": one.completion_tokens,
+        "cached_tokens": one.cached_tokens,
+        "is_answer": is_answer,
+    }
+
+
+def rows(path: str | Path) -> Iterator[Row]:
+    """Every candidate of every finished generation, by problem, generation and slot.
+
+    Raises UserError where ``path`` is no run directory, StoreError where it is damaged.
+    """
+    with Store.open_to_read(Path(path)) as store:
+        answers = store.answers()
+        for order in range(store.count_problems()):
+            verdicts = store.verdicts(order)
+            answering = answers.get(order, (None, None))[0]
+            for one in store.candidates(order, texts=True):
+                yield candidate_row(one, verdicts.get(one.answer), is_answer=one.uid == answering)
+
+
+def export(path: str | Path, out: str | Path, format: str | None = None, *, overwrite: bool = False) -> int:
+    """Write the table of a run to ``out`` and return the number of rows.
+
+    ``format`` is ``csv`` or ``parquet``, by default what ``out`` ends in. The file appears under its name
+    when it is complete. Data are written as they are: a cell may begin with ``=``, so do not open a file
+    of a hostile model's output in a spreadsheet with formulas enabled.
+
+    Raises UserError for an unknown format, an existing file without ``overwrite``, a folder that does not
+    exist, and Parquet without pyarrow; StoreError when the file cannot be written.
+    """
+    target = Path(out)
+    chosen = _format(target, format)
+    if target.is_dir():
+        raise UserError(f"{target} is a folder; give the name of a file")
+    if target.exists() and not overwrite:
+        raise UserError(f"{target} exists already; give another --out, or --force to replace it")
+    if not target.parent.is_dir():
+        raise UserError(f"the folder {target.parent} does not exist")
+    found = rows(path)
+    write = _write_csv if chosen == "csv" else _parquet_writer()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        count = write(part, found)
+        part.replace(target)
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    return count
+
+
+def _format(target: Path, format: str | None) -> Format:
+    suffix = target.suffix.lower().lstrip(".")
+    chosen = format or suffix
+    if chosen not in ("csv", "parquet"):
+        what = f"unknown format {format!r}" if format else f"cannot tell the format of {target} by its name"
+        raise UserError(f"{what}; the formats are csv and parquet")
+    if suffix in ("csv", "parquet") and suffix != chosen:
+        raise UserError(f"{target} ends in .{suffix} but the format is {chosen}; make them agree")
+    return cast(Format, chosen)
+
+
+def _write_csv(part: Path, found: Iterator[Row]) -> int:
+    count = 0
+    with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file, lineterminator="\r\n")  # RFC 4180; also makes it quote a lone \r
+        writer.writerow(COLUMNS)
+        for row in found:
+            writer.writerow([_csv_cell(row[name]) for name in COLUMNS])
+            count += 1
+    return count
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def _parquet_writer() -> Any:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise UserError(
+            'Parquet needs pyarrow: pip install "evolve-llm[parquet]", or write --format csv'
+        ) from error
+
+    types = {
+        "string": pyarrow.string(),
+        "int32": pyarrow.int32(),
+        "int64": pyarrow.int64(),
+        "double": pyarrow.float64(),
+        "bool": pyarrow.bool_(),
+        "list<string>": pyarrow.list_(pyarrow.string()),
+        "list<int64>": pyarrow.list_(pyarrow.int64()),
+        "list<double>": pyarrow.list_(pyarrow.float64()),
+    }
+    schema = pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+
+    def write(part: Path, found: Iterator[Row]) -> int:
+        count = 0
+        with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
+            for batch in _batches(found):
+                writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+                count += len(batch)
+        return count
+
+    return write
+
+
+def _batches(found: Iterator[Row]) -> Iterator[Sequence[Row]]:
+    """Rows in groups that are large enough for Parquet and small enough for memory."""
+    batch: list[Row] = []
+    characters = 0
+    for row in found:
+        batch.append(row)
+        characters += len(row["text"]) + len(row["reasoning"] or "")
+        if len(batch) >= _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

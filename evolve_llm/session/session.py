@@ -1,0 +1,269 @@
+"""From what a person asks for to a run: everything is checked before the first token is spent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deap import base
+
+from evolve_llm.analysis.run import Run
+from evolve_llm.backends.base import Backend, make_backend
+from evolve_llm.backends.recorded import Recorded
+from evolve_llm.engine.evolution import Evolution, Generation
+from evolve_llm.grading.pool import GradingPool
+from evolve_llm.nouns.errors import BudgetReached, UserError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.request import ModelInfo
+from evolve_llm.record.run_files import read_run_json, require_same
+from evolve_llm.record.store import Store
+from evolve_llm.scheme import registry
+from evolve_llm.scheme.preset import Preset, load_preset
+from evolve_llm.scheme.problem_sets import check_problems, load_problems
+from evolve_llm.scheme.templates import check_prompts
+from evolve_llm.scheme.toolbox import Scheme, build, check
+from evolve_llm.session.estimate import Estimate, estimate, require_fit
+from evolve_llm.session.identity import changes, config_digest, environment, run_config
+
+DEFAULT_RUNS = Path("runs")
+
+
+@dataclass
+class Session:
+    """One run, resolved: problems, scheme, backend and directory.
+
+    Making one loads and checks everything that needs no model; ``start`` opens the model and the run
+    directory; ``generations`` evolves; ``close`` lets go. Raises UserError for what the user got wrong.
+    """
+
+    problems: str | Sequence[Problem]
+    preset: str | Preset = "rsa"
+    model: str | Backend = "local"
+    seed: int = 0
+    out: str | Path | None = None
+    limit: int | None = None
+    problem_options: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    engine: Mapping[str, Any] | None = None
+    prompts: str | Path | None = None
+    cache: str | Path | None = None
+    concurrency: int | None = None
+    budget_tokens: int | None = None
+    unsafe_local: bool = False
+    customize: Callable[[base.Toolbox], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "budget_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, got {value}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"the seed must be in 0 ... 2**63 - 1, got {self.seed}")
+        preset = self.preset if isinstance(self.preset, Preset) else load_preset(self.preset)
+        self._preset = preset.override(self.overrides) if self.overrides else preset
+        self.scheme: Scheme = build(self._preset, Path(self.prompts) if self.prompts is not None else None)
+        if self.customize is not None:
+            self.customize(self.scheme.toolbox)
+            check(self.scheme)
+        self.items: list[Problem] = _problems(self.problems, self.problem_options, self.limit)
+        for name in sorted({problem.format for problem in self.items}):
+            registry.load("answer format", name)
+        if self.scheme.oracle:
+            blind = [one.id for one in self.items if one.grader is None or one.reference is None]
+            if blind:
+                raise UserError(
+                    f"the fitness of preset {self._preset.name!r} is the grader, and {len(blind)} problem(s) cannot "
+                    f"be graded ({blind[0]!r} has no reference or no grader); choose another [evaluate]"
+                )
+        prompts = check_prompts(self.scheme.templates, self.items)
+        backend = make_backend(self.model, self.engine) if isinstance(self.model, str) else self.model
+        self.backend: Backend = backend if self.cache is None else Recorded(Path(self.cache), backend)
+        self.config = run_config(self.scheme, self.backend.identity, self.items, prompts, self.seed)
+        self.path = Path(self.out) if self.out is not None else DEFAULT_RUNS / self._default_name()
+        self.info: ModelInfo | None = None
+        self.evolution: Evolution | None = None
+        self.warnings: list[str] = []  # what changed around a resumed run; known after start
+        self._store: Store | None = None
+        self._grading: GradingPool | None = None
+        self._started = 0.0
+
+    def _default_name(self) -> str:
+        slug = "".join(c if c.isalnum() or c in "-_" else "-" for c in self._preset.name)
+        return f"{slug}-{config_digest(self.config)}"
+
+    async def estimate(self) -> Estimate:
+        """What the run would cost; opens the model for its tokenizer and window, spends nothing."""
+        if self.info is None:
+            self.info = await self.backend.start()
+        return await estimate(self.items, self.scheme, self.backend, self.info.context_length)
+
+    async def start(self) -> Evolution:
+        """Open the model and the run directory. A run that is complete already opens no model."""
+        complete = require_same(self.path, self.config)
+        self._grading = GradingPool(unsafe_local=self.unsafe_local)
+        if complete:
+            self.info = ModelInfo(self.backend.identity)
+        else:
+            self._grading.require(self.items)
+            require_fit(await self.estimate(), self.scheme)
+        assert self.info is not None
+        described = environment(self.info, self.problems if isinstance(self.problems, str) else None)
+        self._store = Store.open_for_run(self.path, self.config, described, self.items)
+        self.warnings = changes(read_run_json(self.path)["environment"], described)
+        self.evolution = Evolution(
+            self.items,
+            self.scheme,
+            self.backend,
+            self._store,
+            self._grading,
+            seed=self.seed,
+            concurrency=self.concurrency,
+            budget=self.budget_tokens,
+            window=self.info.context_length,
+        )
+        self._started = time.time()
+        return self.evolution
+
+    async def generations(self) -> AsyncGenerator[Generation, None]:
+        """Evolve, yielding each finished generation of each problem. Needs ``start``."""
+        assert self.evolution is not None, "start() comes first"
+        async with contextlib.aclosing(self.evolution.run()) as generations:
+            async for generation in generations:
+                yield generation
+
+    async def close(self) -> None:
+        """Let go of the model and the directory; a complete run's database is compacted."""
+        store, evolution = self._store, self.evolution
+        try:
+            await self.backend.close()
+            if self._grading is not None:
+                await self._grading.close()
+        finally:
+            if store is not None:
+                self._store = None
+                if evolution is not None:
+                    meter = evolution.meter
+                    store.log_session(
+                        {
+                            "started": round(self._started, 3),
+                            "seconds": round(time.time() - self._started, 3),
+                            "requests": meter.requests,
+                            "failed": meter.failed,
+                            "prompt_tokens": meter.prompt_tokens,
+                            "completion_tokens": meter.completion_tokens,
+                        }
+                    )
+                store.close(compact=len(store.finished()) == len(self.items))
+
+    async def __aenter__(self) -> Session:
+        try:
+            await self.start()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def evolve(
+    problems: str | Sequence[Problem],
+    preset: str | Preset = "rsa",
+    model: str | Backend = "local",
+    *,
+    on_generation: Callable[[Generation], None] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    limit: int | None = None,
+    engine: Mapping[str, Any] | None = None,
+    prompts: str | Path | None = None,
+    cache: str | Path | None = None,
+    concurrency: int | None = None,
+    budget_tokens: int | None = None,
+    unsafe_local: bool = False,
+    customize: Callable[[base.Toolbox], None] | None = None,
+    **overrides: Any,
+) -> Run:
+    """Evolve problems and return the run; blocks until it is done.
+
+    ``problems`` is a SPEC as on the command line, or Problem objects; ``model`` a SPEC or a Backend.
+    ``overrides`` change the preset: ``population=8``, ``select=my_operator``, ``sampling={"max_tokens": 256}``.
+    ``customize`` receives the DEAP toolbox before the run and may re-register any alias. The same call
+    with the same ``out`` resumes. A spent ``budget_tokens`` ends the run early without an error:
+    see ``Run.complete``.
+
+    Raises UserError, BackendError, StoreError or OperatorError; whatever was stored stays.
+    """
+    session = Session(
+        problems,
+        preset,
+        model,
+        seed=seed,
+        out=out,
+        limit=limit,
+        overrides=flatten(overrides),
+        engine=engine,
+        prompts=prompts,
+        cache=cache,
+        concurrency=concurrency,
+        budget_tokens=budget_tokens,
+        unsafe_local=unsafe_local,
+        customize=customize,
+    )
+
+    async def work() -> None:
+        async with session:
+            with contextlib.suppress(BudgetReached):
+                async with contextlib.aclosing(session.generations()) as generations:
+                    async for generation in generations:
+                        if on_generation is not None:
+                            on_generation(generation)
+
+    _run_blocking(work)
+    return Run(session.path)
+
+
+def _run_blocking(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run to the end; in a thread of its own where this one already runs an event loop (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work())
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="evolve-llm") as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
+
+
+def flatten(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings as dotted keys: ``{"sampling": {"max_tokens": 8}}`` is ``{"sampling.max_tokens": 8}``.
+
+    A mapping that names an operator stays whole: it replaces the one before, parameters and all.
+    """
+    found: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and "operator" not in value:
+            found |= {f"{key}.{inner}": one for inner, one in flatten(value).items()}
+        else:
+            found[key] = value
+    return found
+
+
+def _problems(
+    problems: str | Sequence[Problem], options: Mapping[str, Any] | None, limit: int | None
+) -> list[Problem]:
+    if isinstance(problems, str):
+        return load_problems(problems, options=options, limit=limit)
+    if limit is not None and limit < 1:
+        raise UserError(f"the limit must be at least 1, got {limit}")
+    items = list(problems)[:limit]
+    if not items:
+        raise UserError("no problems were given")
+    check_problems(items, "the problems given")
+    return items

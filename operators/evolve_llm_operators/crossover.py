@@ -1,0 +1,98 @@
+"""Crossover: several parents become the prompt for one child, at once or after more calls to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.problem import Problem
+from evolve_llm.nouns.request import Prompt
+from evolve_llm.scheme.operator import Consult, Copy, Steps, variation
+from evolve_llm.scheme.templates import Templates
+from evolve_llm_operators.prompts import PROMPTS
+
+AGGREGATE = Templates(builtin=PROMPTS, names=("aggregate",))
+ANSWERS = Templates(builtin=PROMPTS, names=("aggregate_answers",))
+SUMMARIES = Templates(builtin=PROMPTS, names=("summarize", "summarize_aggregate"))
+DEBATE = Templates(builtin=PROMPTS, names=("defend", "debate", "refine"))
+
+
+@variation(arity=None)
+def aggregate(problem: Problem, parents: Sequence[Candidate], *, templates: Templates = AGGREGATE) -> Prompt:
+    """Show the model all parents, in the order given, and ask for one better solution.
+
+    Source: Recursive Self-Aggregation, arXiv 2509.26626, section 3; the wording is ours.
+    """
+    return templates.render(problem, "aggregate", candidates=[parent.text for parent in parents])
+
+
+@variation(arity=None)
+def aggregate_answers(
+    problem: Problem, parents: Sequence[Candidate], *, templates: Templates = ANSWERS
+) -> Prompt:
+    """As ``aggregate``, but the model sees the parents' final answers alone: the control for the chains.
+
+    What ``aggregate`` gains over this operator, the chains are worth. A parent without an answer is shown
+    as one. Source: the control is ours; RSA (arXiv 2509.26626) aggregates whole chains.
+    """
+    return templates.render(
+        problem, "aggregate_answers", candidates=[parent.answer or "" for parent in parents]
+    )
+
+
+@variation(arity=None, needs_classes=True)
+def consensus(
+    problem: Problem, parents: Sequence[Candidate], *, templates: Templates = AGGREGATE
+) -> Prompt | Copy:
+    """Where all parents have the same answer, reproduce the first of them; else ``aggregate``.
+
+    Saves the calls that could only confirm what is agreed. It takes two to agree: a parent left alone is
+    aggregated. Parents are in the plan's order, which is random unless the selection says otherwise, so
+    the first is any of them. Source: ours; Adaptive-Consistency, arXiv 2305.11860, spends no
+    samples on what is agreed either.
+    """
+    classes = {parent.answer_class for parent in parents}
+    if len(parents) > 1 and len(classes) == 1 and None not in classes:
+        return Copy(parents[0])
+    return aggregate(problem, parents, templates=templates)
+
+
+@variation(arity=None)
+def summarize_aggregate(
+    problem: Problem, parents: Sequence[Candidate], *, templates: Templates = SUMMARIES
+) -> Steps:
+    """Have the model summarize each parent, once however many children it has, and aggregate the summaries.
+
+    One call a child, and one a parent in a generation. Prompts stay short where chains are long. A parent
+    whose summary failed or came back empty is shown whole: its children have other parents to live from.
+    Source: ours; the aggregation is RSA's (arXiv 2509.26626).
+    """
+    shown = []
+    for parent in parents:
+        question = templates.render(problem, "summarize", candidates=[parent.text])
+        try:
+            answer = yield Consult(parent, "summarize", question)
+        except RequestError:
+            shown.append(parent.text)
+        else:
+            shown.append(answer.text if answer.text.strip() else parent.text)
+    return templates.render(problem, "summarize_aggregate", candidates=shown)
+
+
+@variation(arity=2)
+def debate(problem: Problem, parents: Sequence[Candidate], *, templates: Templates = DEBATE) -> Steps:
+    """Each of two parents is defended against the other, then the model concludes: three calls a child.
+
+    Neither side sees the other's defence, so the order of the parents favours none. A parent whose
+    opponent had failed is refined instead. Where a defence fails, so does the child.
+    Source: AI safety via debate, arXiv 1805.00899; multi-agent debate, arXiv 2305.14325.
+    """
+    texts = [parent.text for parent in parents]
+    if len(texts) < 2:
+        return templates.render(problem, "refine", candidates=texts)
+    defences = []
+    for own, other in (texts, texts[::-1]):
+        answer = yield templates.render(problem, "defend", candidates=[own, other])
+        defences.append(answer.text)
+    return templates.render(problem, "debate", candidates=[*texts, *defences])

@@ -1,0 +1,155 @@
+"""Replacement operators: who survives into the next generation. Signature ``(parents, offspring, n) -> list``.
+
+``parents`` is the whole population that the offspring came from. A failed candidate has no fitness: it is
+never preferred to a live one. Ties are broken at random. What each declares is checked by the contract suite.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.scheme.operator import replacement
+from evolve_llm.scheme.preset import Preset
+from evolve_llm_operators.ranking import ranked
+
+
+@replacement(positional=True)
+def generational(parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int) -> list[Candidate]:  # noqa: ARG001
+    """The offspring, whoever the parents were: the (n, n) replacement of RSA and of DEAP's eaSimple."""
+    return list(offspring[:n])
+
+
+@replacement(needs_fitness=True)
+def plus(
+    parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int, *, pareto: bool = False
+) -> list[Candidate]:
+    """(mu + lambda): the n best of parents and offspring, which compete as equals.
+
+    With ``pareto``, best by nondominated front and crowding distance, for a fitness of several objectives.
+    Sources: Beyer and Schwefel, Evolution strategies, 2002; Deb et al., NSGA-II, 2002.
+    """
+    return ranked([*parents, *offspring], pareto=pareto)[:n]
+
+
+def _enough_offspring(preset: Preset, **_: object) -> None:
+    children = preset.offspring or preset.population
+    if preset.generations > 1 and children < preset.population:
+        raise ValueError(
+            f"keeps {preset.population} of the offspring and there are only {children}; set offspring to at least "
+            f"{preset.population}, or use plus"
+        )
+
+
+@replacement(needs_fitness=True, requires=_enough_offspring)
+def comma(
+    parents: Sequence[Candidate],  # noqa: ARG001
+    offspring: Sequence[Candidate],
+    n: int,
+    *,
+    pareto: bool = False,
+) -> list[Candidate]:
+    """(mu, lambda): the n best of the offspring; every parent dies, the best one too.
+
+    Source: Beyer and Schwefel, Evolution strategies, 2002.
+    """
+    if len(offspring) < n:
+        raise ValueError(f"comma keeps {n} of the offspring and there are only {len(offspring)}")
+    return ranked(offspring, pareto=pareto)[:n]
+
+
+def _room_for_elites(preset: Preset, *, e: int = 1) -> None:
+    children = preset.offspring or preset.population
+    if not 1 <= e <= preset.population:
+        raise ValueError(f"e must be in 1 ... population ({preset.population}), got {e}")
+    if preset.generations > 1 and children < preset.population:
+        raise ValueError(
+            f"replaces the worst of {preset.population} offspring, and there are only {children}; set offspring to at "
+            f"least {preset.population}, or use plus"
+        )
+
+
+@replacement(needs_fitness=True, requires=_room_for_elites)
+def elitism(
+    parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int, *, e: int = 1
+) -> list[Candidate]:
+    """The e best parents replace the worst offspring; the other offspring live whatever their fitness.
+
+    A failed parent is no elite, and failed offspring are the first to be replaced. Of more than n offspring,
+    the best are kept. Source: De Jong's plan R2, 1975.
+    """
+    if len(offspring) < n or not 1 <= e <= n:
+        raise ValueError(f"elitism of e={e} needs 1 <= e <= {n} and {n} offspring, got {len(offspring)}")
+    elite = [one for one in ranked(parents) if one.fitness.valid][:e]
+    kept = {id(one) for one in ranked(offspring)[: n - len(elite)]}
+    return [*elite, *(one for one in offspring if id(one) in kept)]
+
+
+@replacement(varies_size=True)
+def accumulate(parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int) -> list[Candidate]:  # noqa: ARG001
+    """Parents and offspring together: the population grows by the offspring, failed ones left out.
+
+    Compare tree search that keeps every node open to expansion (AB-MCTS, arXiv 2503.04412).
+    """
+    everyone = [*parents, *offspring]
+    return [one for one in everyone if not one.failed] or everyone
+
+
+def _known_victim(_: Preset, *, replace: str = "worst") -> None:
+    _check_victim(replace)
+
+
+def _check_victim(replace: str) -> None:
+    if replace not in ("worst", "similar"):
+        raise ValueError(f'replace must be "worst" or "similar", got {replace!r}')
+
+
+@replacement(needs_fitness=True, requires=_known_victim)
+def steady_state(
+    parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int, *, replace: str = "worst"
+) -> list[Candidate]:
+    """Each child in turn takes the place of one member, unless it is less fit than that member.
+
+    ``replace="worst"``: of the worst member (GENITOR, Whitley 1989). ``replace="similar"``: of the most
+    similar one, which keeps minorities alive: same answer class before another, then the larger share of
+    words in common (restricted tournament, Harik 1995). A failed member goes first, a failed child never
+    enters. Meant for few offspring a generation; at a tie the child enters.
+    """
+    _check_victim(replace)
+    members = ranked(parents)[:n] if len(parents) > n else list(parents)
+    words: dict[int, frozenset[str]] = {}
+    for child in offspring:
+        if len(members) < n:
+            members.append(child)
+            continue
+        if child.failed:
+            continue
+        dead = [place for place, one in enumerate(members) if not one.fitness.valid]
+        if dead:
+            members[random.choice(dead)] = child
+            continue
+        if replace == "worst":
+            worst = ranked(members)[-1]
+            place = next(place for place, one in enumerate(members) if one is worst)
+        else:
+            place = _most_similar(child, members, words)
+        if child.fitness >= members[place].fitness:
+            members[place] = child
+    return members
+
+
+def _most_similar(child: Candidate, members: Sequence[Candidate], words: dict[int, frozenset[str]]) -> int:
+    def vocabulary(one: Candidate) -> frozenset[str]:
+        if id(one) not in words:
+            words[id(one)] = frozenset(re.findall(r"\w+", one.text.lower()))
+        return words[id(one)]
+
+    def likeness(place: int) -> tuple[bool, float]:
+        one, mine = members[place], vocabulary(child)
+        union = len(mine | vocabulary(one))
+        shared = len(mine & vocabulary(one)) / union if union else 1.0
+        return one.answer_class == child.answer_class, shared
+
+    return max(random.sample(range(len(members)), len(members)), key=likeness)
