@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from evolve_llm.nouns.problem import Problem
     from evolve_llm.nouns.request import Completion, Message, Prompt, Request, Sampling
     from evolve_llm.nouns.verdict import Grade, Verdict
-    from evolve_llm.scheme.operator import (
-        Consult,
-        Copy,
-        Final,
+    from evolve_llm.scheme.decorators import (
         adaptation,
         evaluation,
         finishing,
@@ -42,6 +39,7 @@ if TYPE_CHECKING:
         stopping,
         variation,
     )
+    from evolve_llm.scheme.operator import Ask, Consult, Copy, Final, Steps
     from evolve_llm.scheme.plan import Plan
     from evolve_llm.scheme.preset import Preset, load_preset
     from evolve_llm.scheme.problem_sets import load_problems
@@ -53,10 +51,10 @@ _HOMES = {
     "nouns.candidate": ("Candidate", "Fitness"),
     "nouns.errors": ("BackendError", "EvolveError", "OperatorError", "RequestError", "StoreError", "UserError"),
     "engine.evolution": ("Generation",),
-    "scheme.operator": (
-        "Consult", "Copy", "Final", "adaptation", "evaluation", "finishing", "replacement", "selection",
-        "stopping", "variation",
+    "scheme.decorators": (
+        "adaptation", "evaluation", "finishing", "replacement", "selection", "stopping", "variation",
     ),
+    "scheme.operator": ("Ask", "Consult", "Copy", "Final", "Steps"),
     "scheme.plan": ("Plan",),
     "scheme.preset": ("Preset", "load_preset"),
     "nouns.problem": ("Problem",),
@@ -69,9 +67,9 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "BackendError", "Candidate", "Completion", "Consult", "Copy", "EvolveError", "Final", "Fitness",
+    "Ask", "BackendError", "Candidate", "Completion", "Consult", "Copy", "EvolveError", "Final", "Fitness",
     "Generation", "Grade", "Message", "OperatorError", "Plan", "Preset", "Problem", "Prompt", "Request",
-    "RequestError", "Run", "Sampling", "Session", "StoreError", "UserError", "Verdict", "adaptation",
+    "RequestError", "Run", "Sampling", "Session", "Steps", "StoreError", "UserError", "Verdict", "adaptation",
     "evaluation", "evolve", "finishing", "load_preset", "load_problems", "replacement", "selection",
     "stopping", "variation",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,10 +98,11 @@ def _entry(
 
 
 def _operator(name: str, function: Any) -> dict[str, Any]:
-    from evolve_llm.scheme.operator import DEFAULTS, declared
+    from evolve_llm.scheme.declarations import KINDS, declaration
 
     kind = name.partition(".")[0]
-    attributes = {attribute: declared(kind, function, attribute) for attribute in DEFAULTS.get(kind, {})}
+    declares = declaration(KINDS[kind], function) if kind in KINDS else None
+    attributes = {one.name: getattr(declares, one.name) for one in fields(declares)} if declares else {}
     said = [
         attribute
         if value is True
@@ -158,13 +160,13 @@ def summary(thing: Any) -> str:
 
 def keywords(function: Any) -> dict[str, Any]:
     """Keyword parameters with their defaults; those the machine gives are left out."""
-    from evolve_llm.scheme.operator import MACHINE_KEYWORDS
+    from evolve_llm.scheme.declarations import ENGINE_KEYWORDS
 
     found: dict[str, Any] = {}
     for name, one in inspect.signature(function).parameters.items():
         if one.kind is one.VAR_KEYWORD:
             found[f"**{name}"] = None
-        elif one.kind is one.KEYWORD_ONLY and name not in MACHINE_KEYWORDS:
+        elif one.kind is one.KEYWORD_ONLY and name not in ENGINE_KEYWORDS:
             found[name] = "(required)" if one.default is one.empty else one.default
     return {name: _json_value(value) for name, value in found.items()}
 

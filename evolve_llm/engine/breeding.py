@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from evolve_llm.engine.calling import Caller, Tokens, prompt_digest
 from evolve_llm.nouns.address import Address, Failure, Recalled
 from evolve_llm.nouns.candidate import Candidate, Status
-from evolve_llm.nouns.errors import EvolveError, OperatorError, RequestError
+from evolve_llm.nouns.errors import OperatorError, RequestError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt
-from evolve_llm.nouns.seeding import derive, rng_scope
+from evolve_llm.nouns.seeding import derive
 from evolve_llm.nouns.thinking import apart
+from evolve_llm.scheme.applying import conversation
 from evolve_llm.scheme.carry import WHOLE, Carry, Read
-from evolve_llm.scheme.operator import MAX_CALLS, Consult, Copy, Final, Steps, declared, name_of
+from evolve_llm.scheme.declarations import name_of
+from evolve_llm.scheme.operator import Consult, Copy, Final
 from evolve_llm.scheme.plan import Plan
 
 
@@ -163,76 +165,42 @@ class Nursery:
         self, operator: Callable[..., Any], parents: Sequence[Candidate], plan: Plan, calls: list[Completion]
     ) -> Prompt | Copy:
         """What the operator makes of the parents; ``calls`` collects the completions it needed on the way."""
-        name = name_of(operator)
-        draws = bool(declared("vary", operator, "draws"))
 
-        def scope(step: int) -> contextlib.AbstractContextManager[None]:
-            seed = derive(self.seed, self.problem.id, plan.generation, plan.slot, "render", step)
-            return rng_scope(seed) if draws else contextlib.nullcontext()
+        def seed(step: int) -> int:
+            return derive(self.seed, self.problem.id, plan.generation, plan.slot, "render", step)
 
-        with _blamed(name), scope(0):
-            made = operator(self.problem, parents)
-        if isinstance(made, Generator):
-            made = await self._converse(name, made, parents, plan, calls, scope)
-        if isinstance(made, Copy) and not any(made.parent is parent for parent in parents):
-            raise OperatorError(
-                f"variation {name!r} copies a candidate that is not among the parents it was given"
-            )
-        if not isinstance(made, Prompt | Copy):
-            raise OperatorError(f"variation {name!r} must give a Prompt or a Copy, got {type(made).__name__}")
-        return made
+        with contextlib.closing(conversation(operator, self.problem, parents, seed=seed)) as asked:
+            answer: Completion | RequestError | None = None
+            while True:
+                try:
+                    wanted = asked.send(answer)  # type: ignore[arg-type]  # None starts it
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+                try:
+                    answer = await self._answer(operator, wanted, plan, len(parents), calls)
+                except RequestError as error:
+                    answer = error
 
-    async def _converse(
+    async def _answer(
         self,
-        name: str,
-        steps: Steps,
-        parents: Sequence[Candidate],
+        operator: Callable[..., Any],
+        wanted: Prompt | Consult,
         plan: Plan,
+        parents: int,
         calls: list[Completion],
-        scope: Callable[[int], contextlib.AbstractContextManager[None]],
-    ) -> Prompt | Copy:
-        """Drive a generator operator to the prompt or copy it returns; each of its steps runs in a ``scope``."""
-        answer: Completion | RequestError | None = None
-        most = MAX_CALLS + len(parents)  # each parent may be consulted about
-        for step in range(most):
-            try:
-                with _blamed(name), scope(step + 1):
-                    failed = isinstance(answer, RequestError)
-                    wanted = steps.throw(answer) if failed else steps.send(answer)  # type: ignore[arg-type]
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]
-            try:
-                if isinstance(wanted, Consult):
-                    answer = await self._consult(name, wanted, parents)
-                elif isinstance(wanted, Prompt):
-                    await self._room(wanted, len(parents))
-                    answer = await self._ask(Address(plan.generation, plan.slot, "vary", len(calls)), wanted)
-                    calls.append(answer)
-                else:
-                    raise OperatorError(
-                        f"variation {name!r} must yield Prompts, it yielded a {type(wanted).__name__}"
-                    )
-            except NoRoomError:
-                steps.close()
-                raise
-            except RequestError as error:
-                answer = error
-                if isinstance(wanted, Prompt):
-                    calls.append(Completion(""))  # the call that failed keeps its number
-        steps.close()
-        raise OperatorError(f"variation {name!r} asked the model {most} times for one child without an end")
+    ) -> Completion:
+        """What the model says to a call on the way. Raises RequestError, and NoRoomError before it is asked."""
+        if isinstance(wanted, Consult):
+            return await self._consult(name_of(operator), wanted)
+        await self._room(wanted, parents)
+        calls.append(Completion(""))  # a call that fails keeps its number
+        answer = await self._ask(Address(plan.generation, plan.slot, "vary", len(calls) - 1), wanted)
+        calls[-1] = answer
+        return answer
 
-    async def _consult(self, name: str, wanted: Consult, parents: Sequence[Candidate]) -> Completion:
+    async def _consult(self, name: str, wanted: Consult) -> Completion:
         """Ask about a parent, once for all children: whoever comes first asks, the others wait for it."""
         about = wanted.about
-        if not any(about is parent for parent in parents):
-            raise OperatorError(
-                f"variation {name!r} consults about a candidate that is not among its parents"
-            )
-        if not wanted.purpose.isidentifier() or wanted.purpose in ("vary", "evaluate", "finish"):
-            raise OperatorError(
-                f"variation {name!r}: the purpose of a Consult must be a word of its own, got {wanted.purpose!r}"
-            )
         address = Address(about.generation, about.slot, wanted.purpose, 0)
         digest, asking = self.consulted.get(address, (prompt_digest(wanted.prompt), None))
         if digest != prompt_digest(wanted.prompt):
@@ -243,14 +211,3 @@ class Nursery:
             asking = asyncio.ensure_future(self._ask(address, wanted.prompt))
             self.consulted[address] = (digest, asking)
         return await asyncio.shield(asking)
-
-
-@contextlib.contextmanager
-def _blamed(name: str) -> Iterator[None]:
-    """What an operator raises is the operator's fault, except what is raised to be seen by the machine."""
-    try:
-        yield
-    except (StopIteration, RequestError, EvolveError):
-        raise
-    except Exception as error:
-        raise OperatorError(f"variation {name!r} raised {type(error).__name__}: {error}") from error

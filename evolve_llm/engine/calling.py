@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from evolve_llm.backends.base import Backend, token_starts
 from evolve_llm.engine.permits import Permits
@@ -13,7 +13,6 @@ from evolve_llm.nouns.address import Address, Failure, Recalled
 from evolve_llm.nouns.errors import BackendError, EvolveError, RequestError, StoreError, UserError
 from evolve_llm.nouns.request import Completion, Prompt, Request, Sampling
 from evolve_llm.nouns.seeding import derive
-from evolve_llm.record.store import Store
 
 Count = TypeVar("Count")
 
@@ -78,12 +77,22 @@ class Tokens:
             ) from error
 
 
+class Commits(Protocol):
+    """Where outcomes are committed: a run's ``Store``."""
+
+    def put(
+        self, order: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure, /
+    ) -> Awaitable[None]:
+        """Write one outcome; done once it is committed."""
+        ...
+
+
 @dataclass(slots=True)
 class Caller:
     """Gets completions: from the store where an earlier session paid for them, else from the backend."""
 
     backend: Backend
-    store: Store
+    store: Commits
     permits: Permits
     sampling: Sampling
     seed: int

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evolve_llm.nouns.candidate import Candidate
-from evolve_llm.nouns.errors import OperatorError
-from evolve_llm.scheme.operator import name_of
+from evolve_llm.scheme.applying import adapted
 from evolve_llm.scheme.plan import Choice
 
 
@@ -47,18 +46,11 @@ class Credit:
                 ]
                 reward = _worth(child) - (sum(before) / len(before) if before else level)
                 self.rewards.setdefault(child.alias, []).append(reward)
-        name = name_of(adapt)
-        try:
-            shares = adapt(
-                [one.probability for one in choices], [self.rewards.get(one.alias, []) for one in choices]
-            )
-            given = [float(share) for share in shares]
-        except Exception as error:
-            raise OperatorError(f"adapt {name!r} raised {type(error).__name__}: {error}") from error
-        if len(given) != len(choices) or min(given) < 0 or not abs(sum(given) - 1.0) <= 1e-6:  # NaN too
-            raise OperatorError(
-                f"adapt {name!r} must give {len(choices)} probabilities that sum to 1, got {given!r:.200}"
-            )
+        given = adapted(
+            adapt,
+            [one.probability for one in choices],
+            [list(self.rewards.get(one.alias, [])) for one in choices],
+        )
         return tuple(replace(one, probability=share) for one, share in zip(choices, given, strict=True))
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -22,20 +22,21 @@ from deap import base, tools
 from evolve_llm.backends.base import Backend, make_backend
 from evolve_llm.backends.recorded import Recorded
 from evolve_llm.engine.breeding import Nursery
-from evolve_llm.engine.calling import Caller, Tokens, clean
+from evolve_llm.engine.calling import Caller, Meter
+from evolve_llm.engine.permits import Permits
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.nouns.address import Address, Failure
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Fitness, fitness_class
-from evolve_llm.nouns.errors import EvolveError, OperatorError, RequestError, UserError
+from evolve_llm.nouns.errors import EvolveError, OperatorError, UserError, first_of
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.nouns.request import Completion, Prompt, Request
-from evolve_llm.nouns.seeding import derive
+from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.scheme import registry
-from evolve_llm.scheme.operator import name_of
+from evolve_llm.scheme.applying import measure
 from evolve_llm.scheme.plan import Plan
 from evolve_llm.scheme.preset import Preset, load_preset
+from evolve_llm.scheme.scheme import Scheme
 from evolve_llm.scheme.templates import check_prompts
-from evolve_llm.scheme.toolbox import Scheme, build
+from evolve_llm.scheme.toolbox import build
 
 Value = TypeVar("Value")
 
@@ -205,14 +206,22 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
 
     async def _open(self) -> None:
         self._grading = GradingPool()
-        self._permits = asyncio.Semaphore(self.backend.capacity)
         extract = registry.load("answer format", self.problem.format).extract
-        caller = cast(Caller, self._call)  # a nursery only ever calls it
-        public = self.problem.public()
         info, preset = await self.backend.start(), self.scheme.preset
-        tokens = Tokens(self.backend, preset.sampling.max_tokens, info.context_length)
-        carry = preset.carry.carry()
-        self._nursery = Nursery(0, public, self.scheme.toolbox, extract, caller, {}, tokens, self.seed, carry)
+        caller = Caller(
+            self.backend,
+            _Forgetful(),
+            Permits(self.backend.capacity),
+            preset.sampling.sampling(),
+            self.seed,
+            Meter(),
+            self.scheme.logprobs,
+            info.context_length,
+        )
+        public, carry = self.problem.public(), preset.carry.carry()
+        self._nursery = Nursery(
+            0, public, self.scheme.toolbox, extract, caller, {}, caller.tokens, self.seed, carry
+        )
 
     async def _close(self) -> None:
         await self.backend.close()
@@ -234,7 +243,7 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
                 for birth in births:  # parents come before their children
                     birth.task = group.create_task(self._bear(birth))
         except* EvolveError as failed:
-            raise failed.exceptions[0] from None
+            raise first_of(failed) from None
 
     async def _bear(self, birth: _Birth) -> None:
         for parent in birth.parents:
@@ -248,16 +257,16 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
         birth.candidate, birth.parents, birth.task = born, (), None
 
     async def _measure(self, everyone: Sequence[Individual]) -> list[tuple[float, ...]]:
-        weights = self.scheme.weights or (1.0,)
         live = list(
             {id(one.candidate): one.candidate for one in everyone if not one.candidate.failed}.values()
         )
-        evaluate = self.scheme.toolbox.evaluate
-        values = await evaluate(self._nursery.problem, live, self._ask) if live else []
-        if not isinstance(values, list) or len(values) != len(live):
-            raise OperatorError(f"fitness {name_of(evaluate)!r} must return a list of {len(live)} tuples")
-        known = {id(one): tuple(value) for one, value in zip(live, values, strict=True)}
-        worst = tuple(WORST * weight for weight in weights)
+        found = (
+            await measure(self.scheme.toolbox.evaluate, self._nursery.problem, list(live), self._ask)
+            if live
+            else []
+        )
+        known = {id(one): fitness.values for one, fitness in zip(live, found, strict=True)}
+        worst = tuple(WORST * weight for weight in self.scheme.weights or (1.0,))
         return [known.get(id(one.candidate), worst) for one in everyone]
 
     def _ask(self, candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:
@@ -265,30 +274,20 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
         address = Address(candidate.generation, candidate.slot, "evaluate", call)
 
         async def answer() -> Completion | None:
-            outcome = await self._call(0, self.problem.id, address, prompt, {})
+            outcome = await self._nursery.caller(0, self.problem.id, address, prompt, {})
             return outcome if isinstance(outcome, Completion) else None
 
         return asyncio.ensure_future(answer())
 
-    async def _call(
-        self,
-        order: int,  # noqa: ARG002
-        problem: str,
-        address: Address,
-        prompt: Prompt,
-        recalled: Mapping[Address, object],  # noqa: ARG002
-    ) -> Completion | Failure:
-        name = "/".join(map(str, (problem, *address)))
-        seed = derive(self.seed, problem, *address)
-        sampling = self.scheme.preset.sampling.sampling()
-        async with self._permits:
-            try:
-                made = await self.backend.generate(
-                    Request(name, prompt, sampling, seed, self.scheme.logprobs)
-                )
-                return replace(made, text=clean(made.text))
-            except RequestError as error:
-                return Failure(clean(error.reason), clean(error.detail))
+
+class _Forgetful:
+    """Where a run's completions would be committed: nowhere."""
+
+    def put(self, *_: object) -> asyncio.Future[None]:
+        """Done at once."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
 
 _DEFAULT = Preset.from_plain(

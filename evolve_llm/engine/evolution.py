@@ -21,7 +21,7 @@ from evolve_llm.grading.pool import GradingPool
 from evolve_llm.nouns.errors import BudgetReached, EvolveError, first_of
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.record.store import Store
-from evolve_llm.scheme.toolbox import Scheme
+from evolve_llm.scheme.scheme import Scheme
 
 __all__ = ["Evolution", "Generation"]
 

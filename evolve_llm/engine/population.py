@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +13,17 @@ from evolve_llm.engine.calling import Caller
 from evolve_llm.engine.credit import Credit
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.nouns.address import Address
-from evolve_llm.nouns.candidate import Candidate, fitness_class
-from evolve_llm.nouns.errors import EvolveError, OperatorError, first_of
+from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.seeding import derive, rng_scope
 from evolve_llm.nouns.verdict import Verdict
 from evolve_llm.record.store import Store
-from evolve_llm.scheme import registry
-from evolve_llm.scheme.operator import Final, declared, name_of
+from evolve_llm.scheme import applying, registry
+from evolve_llm.scheme.declarations import Finishing, declaration
+from evolve_llm.scheme.operator import Final
 from evolve_llm.scheme.plan import Choice, Plan, plan_generation, plan_initial
-from evolve_llm.scheme.toolbox import Scheme
+from evolve_llm.scheme.scheme import Scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,21 +219,12 @@ class Population:
         live = [one for one in candidates if not one.failed]
         if evaluate is None or not live:
             return
-        name = name_of(evaluate)
-        oracle = {"verdicts": await self._verdicts(live)} if self.scheme.oracle else {}
-        with _blamed("fitness", name):
-            values = await evaluate(self.nursery.problem, live, self._ask, **oracle)
-        if not isinstance(values, list) or len(values) != len(live):
-            raise OperatorError(
-                f"fitness {name!r} must return a list of {len(live)} tuples, got {values!r:.200}"
-            )
-        kind = fitness_class(self.scheme.weights or (1.0,))
-        for one, value in zip(live, values, strict=True):
-            one.fitness = kind()
-            try:
-                one.fitness.assign(value)
-            except (TypeError, ValueError) as error:
-                raise OperatorError(f"fitness {name!r} of candidate {one.uid}: {error}") from error
+        verdicts = await self._verdicts(live) if self.scheme.oracle else None
+        found = await applying.measure(
+            evaluate, self.nursery.problem, list(live), self._ask, verdicts=verdicts
+        )
+        for one, fitness in zip(live, found, strict=True):
+            one.fitness = fitness
 
     def _ask(self, candidate: Candidate, prompt: Prompt) -> asyncio.Task[Completion | None]:
         """See ``asking.Ask``: the call's number is taken now, its answer comes later."""
@@ -274,42 +265,28 @@ class Population:
     ) -> tuple[Candidate, ...]:
         if index == 0:
             return tuple(offspring)
-        n = self.scheme.preset.population
-        replace, name = self.scheme.toolbox.replace, name_of(self.scheme.toolbox.replace)
-        with rng_scope(derive(self.seed, self.problem.id, index, 0, "replace")), _blamed("replacement", name):
-            members = list(replace(list(parents), list(offspring), n))
-        known = {id(one) for one in (*parents, *offspring)}
-        different = {id(one) for one in members}
-        enough = len(members) >= 1 if self.scheme.varies_size else len(members) == n
-        if not enough or len(different) != len(members) or not different <= known:
-            raise OperatorError(
-                f"replacement {name!r} must return {'some' if self.scheme.varies_size else n} different members of "
-                f"parents and offspring, got {len(members)} of which {len(different & known)} are"
+        with rng_scope(derive(self.seed, self.problem.id, index, 0, "replace")):
+            return applying.replace_members(
+                self.scheme.toolbox.replace, list(parents), list(offspring), self.scheme.preset.population
             )
-        return tuple(members)
 
     def _stops(self, history: Sequence[tuple[Candidate, ...]]) -> bool:
-        for alias in self.scheme.stops:
-            rule = getattr(self.scheme.toolbox, alias)
-            spent = {"spent": self.nursery.spent} if declared("stop", rule, "spending") else {}
-            with _blamed("stopping rule", name_of(rule)):
-                if rule(self.nursery.problem, list(history), **spent):
-                    return True
-        return False
+        rules = (getattr(self.scheme.toolbox, alias) for alias in self.scheme.stops)
+        return any(
+            applying.stops(one, self.nursery.problem, list(history), self.nursery.spent) for one in rules
+        )
 
     async def _finish(self, index: int, members: Sequence[Candidate]) -> Candidate | None:
         live = [one for one in members if not one.failed]
         if not live:
             return None
-        finish, name = self.scheme.toolbox.finish, name_of(self.scheme.toolbox.finish)
-        if declared("finish", finish, "calls"):  # it shows chains to the model: as children read them
+        finish = self.scheme.toolbox.finish
+        if declaration(Finishing, finish).calls:  # it shows chains to the model: as children read them
             read = [await self.nursery.read(one) for one in live]
             live = [one.parent for one in read if not one.nothing] or live
-        with rng_scope(derive(self.seed, self.problem.id, index, 0, "finish")), _blamed("finish", name):
-            answer = finish(self.nursery.problem, live)
+        with rng_scope(derive(self.seed, self.problem.id, index, 0, "finish")):
+            answer = applying.choose(finish, self.nursery.problem, list(live))
         chosen = answer.parents if isinstance(answer, Final) else (answer,)
-        if not chosen or any(not any(one is member for member in live) for one in chosen):
-            raise OperatorError(f"finish {name!r} must choose from the population, got {answer!r:.200}")
         first = self.nursery.born[chosen[0].uid]
         if not isinstance(answer, Final):
             return first
@@ -319,16 +296,3 @@ class Population:
             return first
         await self._classify([last])
         return last
-
-
-@contextlib.contextmanager
-def _blamed(kind: str, name: str) -> Iterator[None]:
-    """What an operator raises becomes an OperatorError that names it."""
-    try:
-        yield
-    except EvolveError:
-        raise
-    except Exception as error:
-        if isinstance(error, ExceptionGroup) and (ours := error.subgroup(EvolveError)) is not None:
-            raise first_of(ours) from error  # a fitness that asks from a TaskGroup
-        raise OperatorError(f"{kind} {name!r} raised {type(error).__name__}: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 from deap import base
 
 from evolve_llm.nouns.seeding import derive, rng_scope
-from evolve_llm.scheme.operator import select_groups
+from evolve_llm.scheme.applying import select_groups
 from evolve_llm.scheme.ordering import Order, arrange
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.request import Sampling
 from evolve_llm.scheme.carry import Carry, Policy
+from evolve_llm.scheme.declarations import name_of, reference_of
 from evolve_llm.scheme.ordering import Order
 
 OperatorRef = str | Callable[..., Any]
@@ -118,14 +120,14 @@ class Preset(BaseModel):
         """``select = "uniform"`` and ``select=function`` are short for an operator without parameters."""
         if value == "none":  # for evaluate and adapt: no such operator
             return None
-        return {"operator": value} if isinstance(value, str) or callable(value) else value
+        return _spelled(value)
 
     @field_validator("vary", "stop", mode="before")
     @classmethod
     def _list_shorthand(cls, value: Any) -> Any:
         if isinstance(value, str | Mapping | OperatorSpec) or callable(value):
             value = [value]
-        return [{"operator": one} if isinstance(one, str) or callable(one) else one for one in value]
+        return [_spelled(one) for one in value]
 
     @model_validator(mode="after")
     def _consistent(self) -> Preset:
@@ -215,12 +217,13 @@ class Preset(BaseModel):
         return Preset.from_plain(data, origin)
 
 
-def reference_of(function: Callable[..., Any]) -> str:
-    """``module:qualname`` of an operator object; for a partial, of what it wraps."""
-    inner: Any = function
-    while hasattr(inner, "func"):
-        inner = inner.func
-    return f"{getattr(inner, '__module__', '?')}:{getattr(inner, '__qualname__', type(inner).__qualname__)}"
+def _spelled(value: Any) -> Any:
+    """An operator given by its name or as a function, as a table; what a partial binds becomes its parameters."""
+    if isinstance(value, functools.partial):
+        if value.args:
+            raise ValueError(f"bind the parameters of {name_of(value)!r} by name, not by position")
+        return {**_spelled(value.func), **value.keywords}
+    return {"operator": value} if isinstance(value, str) or callable(value) else value
 
 
 def builtin_presets() -> dict[str, Preset]:

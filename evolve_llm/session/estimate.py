@@ -7,19 +7,21 @@ them a prompt holds. Every bound assumes that each is as long as it may get.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from evolve_llm.backends.base import Backend
 from evolve_llm.nouns.candidate import Candidate, fitness_class
-from evolve_llm.nouns.errors import EvolveError, OperatorError, UserError
+from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.applying import choose, conversation, measure
 from evolve_llm.scheme.carry import Carry
-from evolve_llm.scheme.operator import MAX_CALLS, Consult, Final, declared, name_of, settled
+from evolve_llm.scheme.declarations import Finishing, declaration
+from evolve_llm.scheme.operator import Consult, Final
 from evolve_llm.scheme.plan import Choice
-from evolve_llm.scheme.toolbox import Scheme
+from evolve_llm.scheme.scheme import Scheme
 
 _COUNTED = 64  # problems whose questions are counted, those with the most bytes
 _SAMPLED = 8  # of them, problems whose prompts are counted: those with the most tokens
@@ -106,22 +108,17 @@ def count_requests(scheme: Scheme, problem: Problem = _ANY) -> Requests:
         consultations = sum(
             min(scheme.children * max(map(len, asked)), members * len(purposes)) for members in _sizes(scheme)
         )
-    final = int(declared("finish", scheme.toolbox.finish, "calls"))
+    final = int(declaration(Finishing, scheme.toolbox.finish).calls)
     return Requests(chains, consultations, _evaluations(scheme), final)
 
 
 def _evaluations(scheme: Scheme) -> int:
-    evaluate = getattr(scheme.toolbox, "evaluate", None)
-    if evaluate is None:
+    fitness = scheme.fitness
+    if fitness is None:
         return 0
-    calls, again = (_declared_calls(evaluate, name) for name in ("calls", "again"))
     born = scheme.preset.population + scheme.children * (scheme.preset.generations - 1)
     survivors = 0 if scheme.positional else sum(_sizes(scheme))
-    return calls * born + again * survivors
-
-
-def _declared_calls(evaluate: object, attribute: str) -> int:
-    return int(settled("evaluate", evaluate, attribute))  # type: ignore[arg-type]
+    return fitness.calls * born + fitness.again * survivors
 
 
 def _sizes(scheme: Scheme) -> Iterator[int]:
@@ -306,47 +303,35 @@ def _tries(scheme: Scheme, choice: Choice, problem: Problem) -> list[list[_Step]
 
 def _steps(scheme: Scheme, alias: str, problem: Problem, arity: int) -> list[_Step]:
     """The calls that a variation operator makes for one child; none where it copies a parent."""
-    operator = getattr(scheme.toolbox, alias)
     marks = [_mark(kind, slot) for kind in ("chain", "answer") for slot in range(arity)]
-    steps: list[_Step] = []
-    try:
-        with rng_scope(0):  # an operator may draw: the caller's generators stay as they are
-            made = operator(problem, _stand_ins(problem, scheme, arity))
-            sent: Completion | None = None
-            while isinstance(made, Generator) and len(steps) < MAX_CALLS + arity:
-                try:
-                    asked = made.send(sent)
-                except StopIteration as stop:
-                    made = stop.value
-                    break
-                consult = asked.purpose if isinstance(asked, Consult) else None
-                prompt = asked.prompt if isinstance(asked, Consult) else asked
-                if not isinstance(prompt, Prompt):
-                    break  # the run will say what is wrong with it
-                steps.append(_step(prompt, marks, consult))
-                marks.append(_mark("reply", len(steps)))
-                sent = Completion(marks[-1])
-            if isinstance(made, Generator) and len(steps) == MAX_CALLS + arity:
-                raise OperatorError(
-                    f"variation {name_of(operator)!r} asked the model {len(steps)} times for one child without an end"
-                )
-    except EvolveError:
-        raise
-    except Exception as error:
-        raise OperatorError(
-            f"variation {name_of(operator)!r}, tried on {arity} stand-in parent(s) before the run, raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    parents, steps = _stand_ins(problem, scheme, arity), list[_Step]()
+    operator = getattr(scheme.toolbox, alias)
+    tried = f"tried on {arity} stand-in parent(s) before the run"
+    with rng_scope(0):  # an operator may draw: the caller's generators stay as they are
+        asked = conversation(operator, problem, parents, seed=lambda _: 0, tried=tried)
+        sent: Completion | None = None
+        while True:
+            try:
+                wanted = asked.send(sent)  # type: ignore[arg-type]  # None starts it
+            except StopIteration as stop:
+                made = stop.value
+                break
+            consult, prompt = (
+                (wanted.purpose, wanted.prompt) if isinstance(wanted, Consult) else (None, wanted)
+            )
+            steps.append(_step(prompt, marks, consult))
+            marks.append(_mark("reply", len(steps)))
+            sent = Completion(marks[-1])
     return [*steps, _step(made, marks)] if isinstance(made, Prompt) else steps
 
 
 async def _fitness_steps(scheme: Scheme, problem: Problem) -> list[_Step]:
     """The calls of a fitness that declares some, about one new candidate; each is answered with a failure."""
-    evaluate = getattr(scheme.toolbox, "evaluate", None)
-    if evaluate is None or scheme.oracle or not _declared_calls(evaluate, "calls"):
+    fitness = scheme.fitness
+    if fitness is None or fitness.oracle or not fitness.calls:
         return []
     (one,) = _stand_ins(problem, scheme, 1)
-    one.fitness = fitness_class(scheme.weights or (1.0,))()
+    one.fitness = fitness_class(fitness.weights)()
     prompts: list[Prompt] = []
 
     def ask(candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:  # noqa: ARG001
@@ -355,32 +340,18 @@ async def _fitness_steps(scheme: Scheme, problem: Problem) -> list[_Step]:
         failed.set_result(None)
         return failed
 
-    try:
-        await evaluate(problem, [one], ask)
-    except EvolveError:
-        raise
-    except Exception as error:
-        raise OperatorError(
-            f"fitness {name_of(evaluate)!r}, tried on a stand-in whose calls all fail, raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    tried = "tried on a stand-in whose calls all fail"
+    await measure(scheme.toolbox.evaluate, problem, [one], ask, tried=tried)
     return [_step(prompt, [one.text, one.answer or ""]) for prompt in prompts]
 
 
 def _final_steps(scheme: Scheme, problem: Problem) -> list[_Step]:
     """The call of a finish that declares one."""
     finish = scheme.toolbox.finish
-    if not declared("finish", finish, "calls"):
+    if not declaration(Finishing, finish).calls:
         return []
     members = _stand_ins(problem, scheme, scheme.preset.population)
-    try:
-        with rng_scope(0):
-            made = finish(problem, members)
-    except EvolveError:
-        raise
-    except Exception as error:
-        raise OperatorError(
-            f"finish {name_of(finish)!r}, tried on stand-ins before the run, raised {type(error).__name__}: {error}"
-        ) from error
+    with rng_scope(0):
+        made = choose(finish, problem, members, tried="tried on stand-ins before the run")
     marks = [mark for one in members for mark in (one.text, one.answer or "")]
     return [_step(made.prompt, marks)] if isinstance(made, Final) else []

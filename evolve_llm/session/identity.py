@@ -17,7 +17,7 @@ from typing import Any
 
 from evolve_llm.nouns.problem import Problem, problems_digest
 from evolve_llm.nouns.request import ModelInfo
-from evolve_llm.scheme.toolbox import Scheme
+from evolve_llm.scheme.scheme import Scheme
 
 PACKAGES = (
     "evolve-llm", "deap", "math-verify", "latex2sympy2_extended", "sympy", "numpy", "reasoning-gym",

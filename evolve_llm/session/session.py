@@ -24,10 +24,12 @@ from evolve_llm.nouns.request import ModelInfo
 from evolve_llm.record.run_files import read_run_json, require_same
 from evolve_llm.record.store import Store
 from evolve_llm.scheme import registry
+from evolve_llm.scheme.customizing import customized
 from evolve_llm.scheme.preset import Preset, load_preset
 from evolve_llm.scheme.problem_sets import check_problems, load_problems
+from evolve_llm.scheme.scheme import Scheme
 from evolve_llm.scheme.templates import check_prompts
-from evolve_llm.scheme.toolbox import Scheme, build, check
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.session.estimate import Estimate, estimate, require_fit
 from evolve_llm.session.identity import changes, config_digest, environment, run_config
 
@@ -67,10 +69,11 @@ class Session:
             raise UserError(f"the seed must be in 0 ... 2**63 - 1, got {self.seed}")
         preset = self.preset if isinstance(self.preset, Preset) else load_preset(self.preset)
         self._preset = preset.override(self.overrides) if self.overrides else preset
-        self.scheme: Scheme = build(self._preset, Path(self.prompts) if self.prompts is not None else None)
+        prompts_folder = Path(self.prompts) if self.prompts is not None else None
+        self.scheme: Scheme = build(self._preset, prompts_folder)
         if self.customize is not None:
-            self.customize(self.scheme.toolbox)
-            check(self.scheme)
+            self.scheme = customized(self.scheme, self.customize, prompts_folder)
+            self._preset = self.scheme.preset
         self.items: list[Problem] = _problems(self.problems, self.problem_options, self.limit)
         for name in sorted({problem.format for problem in self.items}):
             registry.load("answer format", name)

@@ -17,7 +17,7 @@ from evolve_llm.backends.base import Backend
 from evolve_llm.grading.base import Grader
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.scheme import registry
-from evolve_llm.scheme.operator import MACHINE_KEYWORDS, declared, settled
+from evolve_llm.scheme.declarations import ENGINE_KEYWORDS, Selection, declaration, measures
 from evolve_llm.scheme.problem_sets import load_problems
 from evolve_llm.testing.backend import BackendContract
 from evolve_llm.testing.fairness import FairSelectionContract
@@ -221,7 +221,7 @@ def _bound(reference: str, kind: str, operator: Any, given: dict[str, Any]) -> C
         for name, one in wanted.items()
         if one.default is one.empty
         and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
-        and name not in {*given, *MACHINE_KEYWORDS}
+        and name not in {*given, *ENGINE_KEYWORDS}
     ]
     if missing:
         raise UserError(
@@ -233,9 +233,9 @@ def _bound(reference: str, kind: str, operator: Any, given: dict[str, Any]) -> C
 def _particulars(kind: str, operator: Callable[..., Any]) -> dict[str, Any]:
     """What the contract is to know, as far as the operator declares it."""
     if kind == "select":
-        return {"may_refuse": True, "weights": (1.0,) * max(1, declared("select", operator, "objectives"))}
+        return {"may_refuse": True, "weights": (1.0,) * max(1, declaration(Selection, operator).objectives)}
     if kind == "evaluate":
-        settled("evaluate", operator, "weights")  # it may refuse its parameters: found before anything is run
+        measures(operator)  # it may refuse its parameters: found before anything is run
     return {}
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from evolve_llm.nouns.candidate import Candidate, Fitness
 from evolve_llm.nouns.errors import EvolveError, OperatorError
 from evolve_llm.nouns.seeding import rng_scope
-from evolve_llm.scheme.operator import declared, select_groups
+from evolve_llm.scheme.applying import select_groups
+from evolve_llm.scheme.declarations import Selection, declaration
 from evolve_llm.testing.strategies import populations, seeds
 from evolve_llm.testing.wording import CONTRACT, broken, members, reseeds, seeded, shown, state, unchanged
 
@@ -83,7 +84,7 @@ class SelectionContract:
     @given(population=populations(evaluated=False), seed=seeds())
     def test_is_blind_or_refuses_the_unevaluated(self, population: list[Candidate], seed: int) -> None:
         """Without a fitness: a clear error, unless the selector has declared that it needs none."""
-        if not declared("select", self.selector, "needs_fitness"):
+        if not declaration(Selection, self.selector).needs_fitness:
             if self._groups(population, [1], seed) is None and not self.may_refuse:
                 broken("it refuses a population without fitness, and is declared not to need one")
             return
@@ -100,7 +101,7 @@ class SelectionContract:
     @given(data=st.data(), seed=seeds())
     def test_blind_selectors_choose_by_index(self, data: st.DataObject, seed: int) -> None:
         """A selector that calls itself blind chooses the same places among opaque tokens."""
-        if not declared("select", self.selector, "blind"):
+        if not declaration(Selection, self.selector).blind:
             return
         population, sizes = self._case(data)
         groups = self._groups(population, sizes, seed)
@@ -135,9 +136,9 @@ class SelectionContract:
 
     def _case(self, data: st.DataObject) -> tuple[list[Candidate], list[int]]:
         population = data.draw(populations(weights=self.weights))
-        only = declared("select", self.selector, "arity")
+        only = declaration(Selection, self.selector).arity
         most = len(population) if only is None else min(only, len(population))
-        if declared("select", self.selector, "structured"):  # a child for every place
+        if declaration(Selection, self.selector).structured:  # a child for every place
             size = data.draw(st.integers(0, most))
             return population, [size] * len(population)
         sizes = data.draw(st.lists(st.integers(0, most), min_size=1, max_size=6))

@@ -12,7 +12,8 @@ import numpy as np
 from evolve_llm.nouns.candidate import Candidate, fitness_class
 from evolve_llm.nouns.errors import EvolveError, OperatorError
 from evolve_llm.nouns.seeding import rng_scope
-from evolve_llm.scheme.operator import declared, select_groups
+from evolve_llm.scheme.applying import select_groups
+from evolve_llm.scheme.declarations import Selection, declaration
 from evolve_llm.testing.contracts import SelectionContract
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.wording import broken, plain_population
@@ -54,9 +55,9 @@ class FairSelectionContract(SelectionContract):
         A generation is the unit that is counted, so designs whose children depend on each other are judged
         rightly. Where a place is suspicious, ever more generations are drawn, until it is certain or cleared.
         """
-        blind = declared("select", self.selector, "blind")
+        blind = declaration(Selection, self.selector).blind
         population: list[Any] = [f"0.{slot}" for slot in range(PLACES)] if blind else self._equals()
-        most = declared("select", self.selector, "arity") or 2
+        most = declaration(Selection, self.selector).arity or 2
         for k, rounds in ((1, 20_000 if blind else 1_200), (min(2, most), 5_000 if blind else 600)):
             self._judged(population, k, rounds)
 
@@ -118,7 +119,7 @@ class _Scene:
 
     def __call__(self, selector: Callable[..., Any]) -> list[list[int]]:
         found = []
-        only = declared("select", selector, "arity") or 2
+        only = declaration(Selection, selector).arity or 2
         for seed in range(4):
             population = plain_population(8, values=(0.5, 0.5, 1.0, 2.0, 0.5))
             for one in population:

@@ -14,13 +14,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm.nouns.candidate import Candidate, Status
-from evolve_llm.nouns.errors import EvolveError
+from evolve_llm.nouns.errors import OperatorError
 from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.verdict import Grade, Verdict
-from evolve_llm.scheme.operator import settled
+from evolve_llm.scheme.applying import measure
+from evolve_llm.scheme.declarations import measures
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.strategies import HOSTILE
-from evolve_llm.testing.wording import CONTRACT, SECRET, broken, problem, shown, state, unchanged, unseeded
+from evolve_llm.testing.wording import (
+    CONTRACT,
+    SECRET,
+    BrokenError,
+    broken,
+    problem,
+    shown,
+    state,
+    unchanged,
+    unseeded,
+)
 
 Model = Callable[[str, int, str], Completion | None]
 
@@ -55,23 +66,7 @@ class FitnessContract:
     @given(candidates=_live(), salt=st.integers(0, 99))
     def test_gives_finite_tuples_of_the_declared_length(self, candidates: list[Candidate], salt: int) -> None:
         """A list of one tuple a candidate, as long as its weights, of finite numbers."""
-        weights = settled("evaluate", self.fitness, "weights")
-        values = self._values(candidates, _model(salt)).values
-        if not isinstance(values, list) or len(values) != len(candidates):
-            broken(
-                f"for {len(candidates)} candidates it gave {shown(values, 200)}; a list of as many tuples is wanted"
-            )
-        for one, value in zip(candidates, values, strict=True):
-            if not isinstance(value, tuple | list) or len(value) != len(weights):
-                broken(
-                    f"candidate {one.uid} ({_case(one)}) got {shown(value)}; a tuple of "
-                    f"{len(weights)} is declared by its "
-                    "weights"
-                )
-            if not all(isinstance(part, int | float) and math.isfinite(part) for part in value):
-                broken(
-                    f"candidate {one.uid} ({_case(one)}) got {shown(value)}: values must be finite numbers"
-                )
+        self._values(candidates, _model(salt))  # anything else is refused where it is applied
 
     @CONTRACT
     @given(candidates=_live())
@@ -162,7 +157,7 @@ class FitnessContract:
     def test_asks_as_often_as_it_declares(self, candidates: list[Candidate]) -> None:
         """About no stranger, and where every call is answered no more often than ``calls`` and ``again`` say."""
         for attribute in ("calls", "again"):
-            most = settled("evaluate", self.fitness, attribute)
+            most = getattr(measures(self.fitness), attribute)
             asked = [uid for uid, _ in self._values(candidates, _obliging).asked]
             for one in candidates:
                 if asked.count(one.uid) > most:
@@ -242,26 +237,24 @@ def _measured(
     order: int = 0,
 ) -> _Asked:
     ask = _Asked(model, order)
-    oracle = {}
-    if settled("evaluate", fitness, "oracle"):
-        oracle["verdicts"] = {
-            one.uid: Verdict(Grade.CORRECT if one.answer == "4" else Grade.INCORRECT, "exact-text")
-            for one in candidates
-        }
+    verdicts = {
+        one.uid: Verdict(Grade.CORRECT if one.answer == "4" else Grade.INCORRECT, "exact-text")
+        for one in candidates
+    }
+    told = "; ".join(map(_case, candidates))
 
-    async def work() -> Any:
-        return await fitness(problem() if given is None else given, candidates, ask, **oracle)
+    async def work() -> list[tuple[float, ...]]:
+        shown_problem = problem() if given is None else given
+        found = await measure(fitness, shown_problem, candidates, ask, verdicts=verdicts)
+        return [one.values for one in found]
 
     try:
         with asyncio.Runner() as runner:
             ask.values = runner.run(work())
-    except (AssertionError, EvolveError):
-        raise
-    except Exception as error:
-        broken(
-            f"it raised {type(error).__name__} ({shown(str(error), 200)}) for candidates of "
-            f"{'; '.join(_case(one) for one in candidates)}"
-        )
+    except OperatorError as error:
+        if isinstance(error.__cause__, BrokenError):  # told from inside the operator's own call
+            raise error.__cause__ from None
+        broken(f"for candidates of {told}: {error}")
     return ask
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm.nouns.candidate import Candidate, Status
-from evolve_llm.nouns.errors import EvolveError
-from evolve_llm.scheme.operator import declared
+from evolve_llm.nouns.errors import EvolveError, OperatorError
+from evolve_llm.scheme.applying import adapted
+from evolve_llm.scheme.declarations import Stopping, declaration
 from evolve_llm.testing.strategies import populations
 from evolve_llm.testing.wording import (
     CONTRACT,
@@ -67,7 +67,7 @@ class StoppingContract:
                 )
 
     def _said(self, history: list[list[Candidate]], spent: int, reference: Any = SECRET) -> Any:
-        given = {"spent": spent} if declared("stop", self.rule, "spending") else {}
+        given = {"spent": spent} if declaration(Stopping, self.rule).spending else {}
         try:
             return self.rule(problem(reference), history, **given)
         except (AssertionError, EvolveError):
@@ -102,17 +102,7 @@ class AdaptationContract:
         self, mixture: tuple[list[float], list[list[float]]]
     ) -> None:
         """As many as there are, none below 0, their sum 1, whatever the rewards; operators never tried included."""
-        probabilities, rewards = mixture
-        given = self._given(probabilities, rewards)
-        if (
-            len(given) != len(probabilities)
-            or not all(math.isfinite(share) and share >= 0 for share in given)
-            or abs(math.fsum(given) - 1.0) > 1e-6
-        ):
-            broken(
-                f"for the probabilities {probabilities} and the rewards {rewards} it gave {given}; "
-                f"{len(probabilities)} probabilities that sum to 1 are wanted"
-            )
+        self._given(*mixture)  # anything else is refused where it is applied
 
     @CONTRACT
     @given(mixture=_mixtures())
@@ -126,12 +116,8 @@ class AdaptationContract:
             broken(f"for the same rewards {kept[1]} it gave {first} and, asked again, {again}")
 
     def _given(self, probabilities: list[float], rewards: list[list[float]]) -> list[float]:
+        told = f"for the probabilities {probabilities} and the rewards {rewards}"
         try:
-            return [float(share) for share in self.adapt(probabilities, rewards)]
-        except (AssertionError, EvolveError):
-            raise
-        except Exception as error:
-            broken(
-                f"for the probabilities {probabilities} and the rewards {rewards} it raised {type(error).__name__}: "
-                f"{shown(str(error), 200)}"
-            )
+            return adapted(self.adapt, probabilities, rewards)
+        except OperatorError as error:
+            broken(f"{told}: {error}")

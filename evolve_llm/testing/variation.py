@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm.nouns.candidate import Candidate, Status
-from evolve_llm.nouns.errors import RequestError
+from evolve_llm.nouns.errors import OperatorError, RequestError
 from evolve_llm.nouns.request import Completion, Prompt
-from evolve_llm.scheme.operator import MAX_CALLS, Consult, Copy, declared
+from evolve_llm.scheme.applying import conversation
+from evolve_llm.scheme.declarations import Variation, declaration
+from evolve_llm.scheme.operator import Consult, Copy
 from evolve_llm.testing.elsewhere import agree_everywhere
 from evolve_llm.testing.strategies import HOSTILE, hostile_texts
 from evolve_llm.testing.wording import (
@@ -83,9 +85,7 @@ class VariationContract:
     def test_gives_prompts_or_copies_of_its_parents(self, texts: list[str]) -> None:
         """A Prompt with something in it, or a Copy of one of the parents; on the way Prompts and Consults."""
         parents = self._parents(texts)
-        prompts, made = self._driven(parents)
-        if isinstance(made, Copy) and not any(made.parent is parent for parent in parents):
-            broken(f"it copies {members([made.parent])}, who is not among the parents {members(parents)}")
+        prompts, _ = self._driven(parents)
         for prompt in prompts:
             if not prompt.messages or not _text(prompt).strip():
                 broken("it gives an empty prompt")
@@ -152,7 +152,7 @@ class VariationContract:
 
     def test_works_with_the_parents_that_are_left(self) -> None:
         """Failed parents are dropped before it is called: it takes any number from 1 to its arity."""
-        arity = declared("vary", self.variation, "arity")
+        arity = declaration(Variation, self.variation).arity
         if arity == 0:
             self._driven([])
             return
@@ -168,7 +168,7 @@ class VariationContract:
 
     def test_consults_about_a_parent_alone(self) -> None:
         """What it asks about a parent for one purpose is the same whoever the other parents are."""
-        if declared("vary", self.variation, "arity") in (0, 1):
+        if declaration(Variation, self.variation).arity in (0, 1):
             return
         one, two, three = self._parents(["first", "second", "third"], exactly=3)
         asked: dict[tuple[str, str], str] = {}
@@ -186,7 +186,7 @@ class VariationContract:
         agree_everywhere(_scene, getattr(self.variation, "__func__", self.variation))
 
     def _parents(self, texts: Sequence[str], *, exactly: int | None = None) -> list[Candidate]:
-        arity = declared("vary", self.variation, "arity")
+        arity = declaration(Variation, self.variation).arity
         number = exactly if exactly is not None else len(texts) if arity is None else arity
         found = []
         for slot in range(number):
@@ -204,7 +204,7 @@ class VariationContract:
         return [one.text if shows == "texts" else one.answer or "" for one in parents]
 
     def _found_out(self) -> Shows:
-        arity = declared("vary", self.variation, "arity")
+        arity = declaration(Variation, self.variation).arity
         if arity == 0:
             return "nothing"
         parents = self._parents(["the first chain", "the second chain"], exactly=arity or 2)
@@ -244,52 +244,25 @@ def _text(prompt: Prompt) -> str:
 def _drive(
     variation: Callable[..., Any], given: Any, parents: Sequence[Candidate], reply: Answers
 ) -> tuple[list[Prompt | Consult], Prompt | Copy]:
-    """Call an operator as the machine does; raises what it may raise, RequestError, and BrokenCallError for others."""
+    """Call an operator as the engine does; raises what it may raise, RequestError, and BrokenCallError for others."""
     asked: list[Prompt | Consult] = []
-    try:
-        made = variation(given, parents)
-        if isinstance(made, Generator):
-            made = _converse(made, parents, reply, asked)
-    except (RequestError, AssertionError):
-        raise
-    except Exception as error:
-        raise BrokenCallError(
-            f"it raised {type(error).__name__} ({shown(str(error), 200)}) for the parents "
-            f"{[shown(one.text) for one in parents]}"
-        ) from error
-    if not isinstance(made, Prompt | Copy):
-        broken(f"it gave a {type(made).__name__} where a Prompt or a Copy is wanted")
-    return asked, made
-
-
-def _converse(steps: Any, parents: Sequence[Candidate], reply: Answers, asked: list[Prompt | Consult]) -> Any:
-    answer: str | RequestError | None = None
-    for call in range(MAX_CALLS + len(parents)):
+    steps = conversation(variation, given, parents)
+    answer: Completion | RequestError | None = None
+    while True:
         try:
-            if isinstance(answer, RequestError):
-                wanted = steps.throw(answer)
-            else:
-                wanted = steps.send(None if answer is None else Completion(answer))
+            wanted = steps.send(answer)  # type: ignore[arg-type]  # None starts it
         except StopIteration as stop:
-            return stop.value
-        if isinstance(wanted, Consult):
-            if not any(wanted.about is parent for parent in parents):
-                broken(f"it consults about {members([wanted.about])}, who is not among its parents")
-            if not wanted.purpose.isidentifier() or wanted.purpose in ("vary", "evaluate", "finish"):
-                broken(f"the purpose of a Consult must be a word of its own, it gives {wanted.purpose!r}")
-        elif not isinstance(wanted, Prompt):
-            broken(f"it yielded a {type(wanted).__name__} where a Prompt or a Consult is wanted")
+            return asked, stop.value
+        except OperatorError as error:
+            shown_parents = [shown(one.text) for one in parents]
+            raise BrokenCallError(f"for the parents {shown_parents}: {error}") from error
+        said = reply(len(asked))
         asked.append(wanted)
-        answer = reply(call)
-    steps.close()
-    return broken(
-        f"it asked the model {MAX_CALLS + len(parents)} times for one child without an end; the bound is {MAX_CALLS} "
-        "and one for each parent"
-    )
+        answer = said if isinstance(said, RequestError) else Completion(said)
 
 
 def _scene(variation: Callable[..., Any]) -> list[str]:
-    number = declared("vary", variation, "arity")
+    number = declaration(Variation, variation).arity
     parents = [
         Candidate("p", 0, slot, "sample", f"chain {slot}", str(slot % 2), str(slot % 2))
         for slot in range(4 if number is None else number)

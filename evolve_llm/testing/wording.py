@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from hypothesis import HealthCheck, settings
 
-from evolve_llm.nouns.candidate import Candidate, Fitness
+from evolve_llm.nouns.candidate import Candidate, fitness_class
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.seeding import rng_scope
 
@@ -75,24 +76,26 @@ def _member(one: Any) -> str:
     return f"{one.uid}: {', '.join(said)}"
 
 
-def state(one: Candidate, *, evidence: bool = True) -> tuple[object, ...]:
-    """Everything an operator could change about a candidate."""
-    return (
-        one.uid, one.problem, one.operator, one.text, one.answer, one.answer_class, one.parents, one.dropped,
-        one.status, one.reason, one.prompt_tokens, one.completion_tokens, one.cached_tokens, one.copied, one.alias,
-        one.text_tokens, one.evaluation_tokens, one.logprobs, one.fitness.wvalues, vars(one.fitness).keys(),
-        copy.deepcopy(one.evidence) if evidence else None,
-    )  # fmt: skip
+State = dict[str, object]
 
 
-def unchanged(
-    before: Sequence[tuple[object, ...]], after: Sequence[Candidate], *, evidence: bool = True
-) -> None:
+def state(one: Candidate, *, evidence: bool = True) -> State:
+    """Everything an operator could change about a candidate: every field of it, by its name."""
+    left = {"fitness"} if evidence else {"fitness", "evidence"}
+    found: State = {
+        field.name: copy.deepcopy(getattr(one, field.name))
+        for field in fields(Candidate)
+        if field.name not in left
+    }
+    return {**found, "fitness": (one.fitness.wvalues, sorted(vars(one.fitness)))}
+
+
+def unchanged(before: Sequence[State], after: Sequence[Candidate], *, evidence: bool = True) -> None:
     """Raises BrokenError where a candidate is no longer what it was."""
     for was, one in zip(before, after, strict=True):
         if was != (now := state(one, evidence=evidence)):
-            place = next(i for i, (a, b) in enumerate(zip(was, now, strict=True)) if a != b)
-            broken(f"it changed candidate {one.uid}: {shown(was[place])} became {shown(now[place])}")
+            name = next(name for name in was if was[name] != now[name])
+            broken(f"it changed {name} of candidate {one.uid}: {shown(was[name])} became {shown(now[name])}")
 
 
 def generators() -> tuple[Any, ...]:
@@ -154,8 +157,7 @@ def plain_population(
         one.text_tokens = one.completion_tokens = 5 + slot % 4
         one.logprobs = (-0.5, -0.1 * (slot % 3))
         if values is not None:
-            kind = Fitness if weights == 1 else type("Fitness", (Fitness,), {"weights": (1.0,) * weights})
-            one.fitness = kind()
+            one.fitness = fitness_class((1.0,) * weights)()
             one.fitness.assign([values[(slot + shift) % len(values)] for shift in range(weights)])
         found.append(one)
     return found

@@ -26,12 +26,7 @@ from evolve_llm.nouns.errors import BackendError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt, Request
 from evolve_llm.nouns.verdict import Grade, Verdict
-from evolve_llm.scheme.operator import (
-    Ask,
-    Consult,
-    Copy,
-    Final,
-    Steps,
+from evolve_llm.scheme.decorators import (
     adaptation,
     evaluation,
     finishing,
@@ -40,6 +35,7 @@ from evolve_llm.scheme.operator import (
     stopping,
     variation,
 )
+from evolve_llm.scheme.operator import Ask, Consult, Copy, Final, Steps
 
 Values = list[tuple[float, ...]]
 
@@ -88,6 +84,33 @@ def marks_the_chosen(individuals: Sequence[Candidate], k: int) -> list[Candidate
     chosen = random.sample(list(individuals), k)
     for one in chosen:
         one.operator = "chosen"
+    return chosen
+
+
+@mutant("select", "writes into the reasoning of whom it chooses")
+@selection(blind=False)
+def spoils_the_reasoning(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
+    chosen = random.sample(list(individuals), k)
+    for one in chosen:
+        one.reasoning = "chosen for its looks"
+    return chosen
+
+
+@mutant("select", "notes in cut how often a member was asked for")
+@selection(blind=False)
+def spoils_the_cut(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
+    chosen = random.sample(list(individuals), k)
+    for one in chosen:
+        one.cut = (*one.cut, k)
+    return chosen
+
+
+@mutant("select", "turns the fitness of the chosen down")
+@selection(blind=False, needs_fitness=True)
+def spoils_the_fitness(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
+    chosen = random.sample(list(individuals), k)
+    for one in chosen:
+        one.fitness.values = tuple(value / 2 - 1 for value in one.fitness.values)
     return chosen
 
 
@@ -286,6 +309,23 @@ def needs_both(problem: Problem, parents: Sequence[Candidate]) -> Prompt:
     return _all(problem, [parents[0].text, parents[1].text])
 
 
+@mutant("vary", "hides a parent in left_out")
+@variation(arity=None)
+def spoils_left_out(problem: Problem, parents: Sequence[Candidate]) -> Prompt:
+    for one in parents:
+        one.left_out = ("0.0",)
+    return _all(problem, [one.text for one in parents])
+
+
+@mutant("vary", "notes in the reasoning of its parents that they were used")
+@variation(arity=None)
+def empties_the_reasoning(problem: Problem, parents: Sequence[Candidate]) -> Prompt:
+    prompt = _all(problem, [one.text for one in parents])
+    for one in parents:
+        one.reasoning = f"used: {one.uid}"
+    return prompt
+
+
 @mutant("vary", "consults about a parent with a prompt that names the others")
 @variation(arity=2)
 def consults_with_company(problem: Problem, parents: Sequence[Candidate]) -> Steps:
@@ -299,31 +339,31 @@ def consults_with_company(problem: Problem, parents: Sequence[Candidate]) -> Ste
 
 
 @mutant("evaluate", "gives a value that is not finite")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def divides_by_zero(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     return [(1.0 / one.text_tokens if one.text_tokens else float("inf"),) for one in candidates]
 
 
 @mutant("evaluate", "gives tuples of the wrong length")
-@evaluation(weights=(1.0, -1.0))
+@evaluation(weights=(1.0, -1.0), oracle=False)
 async def one_value_of_two(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     return [(1.0,) if one.answer is None else (1.0, 2.0) for one in candidates]
 
 
 @mutant("evaluate", "leaves out candidates without an answer")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def leaves_out(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     return [(1.0,) for one in candidates if one.answer is not None]
 
 
 @mutant("evaluate", "peeks at the reference without being an oracle")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def peeks(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     return [(float(one.answer == problem.reference),) for one in candidates]
 
 
 @mutant("evaluate", "depends on the order of the candidates")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def novelty_by_place(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     seen: set[str | None] = set()
     values: Values = []
@@ -334,7 +374,7 @@ async def novelty_by_place(problem: Problem, candidates: Sequence[Candidate], as
 
 
 @mutant("evaluate", "changes the candidates it measures")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def normalises_answers(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     for one in candidates:
         one.answer_class = (one.answer or "none").lower()
@@ -342,7 +382,7 @@ async def normalises_answers(problem: Problem, candidates: Sequence[Candidate], 
 
 
 @mutant("evaluate", "breaks when a call fails")
-@evaluation(calls=1, again=1)
+@evaluation(weights=(1.0,), oracle=False, calls=1, again=1)
 async def trusts_the_model(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     replies = await asyncio.gather(
         *(ask(one, Prompt.user(problem.question + one.text)) for one in candidates)
@@ -351,7 +391,7 @@ async def trusts_the_model(problem: Problem, candidates: Sequence[Candidate], as
 
 
 @mutant("evaluate", "asks in the order in which answers come")
-@evaluation(calls=2, again=2)
+@evaluation(weights=(1.0,), oracle=False, calls=2, again=2)
 async def asks_as_they_come(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     async def twice(one: Candidate) -> float:
         first = await ask(one, Prompt.user(f"{problem.question}: is it right?\n{one.text}"))
@@ -362,7 +402,7 @@ async def asks_as_they_come(problem: Problem, candidates: Sequence[Candidate], a
 
 
 @mutant("evaluate", "asks more often than it declares")
-@evaluation(calls=1, again=1)
+@evaluation(weights=(1.0,), oracle=False, calls=1, again=1)
 async def asks_too_often(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     prompts = [(one, Prompt.user(f"{problem.question}\n{one.text}")) for one in candidates for _ in range(3)]
     replies = await asyncio.gather(*(ask(one, prompt) for one, prompt in prompts))
@@ -372,18 +412,45 @@ async def asks_too_often(problem: Problem, candidates: Sequence[Candidate], ask:
 
 
 @mutant("evaluate", "adds noise from the global generator")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def noisy(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     return [(one.text_tokens + float(np.random.normal(0, 1e-3)),) for one in candidates]
 
 
 @mutant("evaluate", "depends on Python's hash of a text")
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def by_hash(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
     return [(float(hash(one.text) % 97),) for one in candidates]
 
 
+@mutant("evaluate", "marks what it has measured as copied")
+@evaluation(weights=(1.0,), oracle=False)
+async def spoils_copied(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
+    for one in candidates:
+        one.copied = True
+    return [(1.0,) for _ in candidates]
+
+
+@mutant("evaluate", "writes its verdict into the reasoning")
+@evaluation(weights=(1.0,), oracle=False)
+async def judges_in_the_reasoning(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:
+    for one in candidates:
+        one.reasoning += " (judged)"
+    return [(1.0,) for _ in candidates]
+
+
 # ---------------------------------------------------------------- replacement
+
+
+@mutant("replace", "notes in left_out whom it has turned away")
+@replacement(needs_fitness=True)
+def spoils_those_left_out(
+    parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int
+) -> list[Candidate]:
+    kept = _ranked([*parents, *offspring])[:n]
+    for one in kept:
+        one.left_out = (*one.left_out, "turned away")
+    return kept
 
 
 def _ranked(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -451,6 +518,23 @@ def breaks_on_the_failed(
 
 
 # ---------------------------------------------------------------- finish, stop, adapt
+
+
+@mutant("finish", "signs the reasoning of the answer it chose")
+@finishing()
+def signs_the_answer(problem: Problem, population: Sequence[Candidate]) -> Candidate:
+    chosen = random.choice(list(population))
+    chosen.reasoning = "the answer"
+    return chosen
+
+
+@mutant("stop", "clears the reasoning of old generations to save memory")
+@stopping()
+def clears_the_past(problem: Problem, generations: Sequence[Sequence[Candidate]]) -> bool:
+    for population in generations:
+        for one in population:
+            one.reasoning = "-"
+    return False
 
 
 @mutant("finish", "votes on texts instead of answers")

@@ -31,13 +31,13 @@ def opened(text: str) -> list[bool]:
     return [mark != "." for mark in _VERDICT.findall(text)]
 
 
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def own_verdicts(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float]]:  # noqa: ARG001
     """How many locks the chain says it has opened."""
     return [(float(sum(opened(one.text))),) for one in candidates]
 
 
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def accepted(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float]]:  # noqa: ARG001
     """1 where the chain says that it has opened every lock, else 0."""
     return [(float(all(opened(one.text)) and one.answer is not None),) for one in candidates]

@@ -9,7 +9,8 @@ from typing import Any
 from evolve_llm.nouns.candidate import Candidate, fitness_class
 from evolve_llm.scheme.plan import plan_generation
 from evolve_llm.scheme.preset import Preset
-from evolve_llm.scheme.toolbox import Scheme, build
+from evolve_llm.scheme.scheme import Scheme
+from evolve_llm.scheme.toolbox import build
 
 
 def scheme(n: int, k: int, select: Mapping[str, Any]) -> Scheme:

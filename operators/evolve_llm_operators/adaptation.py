@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from evolve_llm.scheme.operator import adaptation
+from evolve_llm.scheme.decorators import adaptation
 from evolve_llm.scheme.preset import Preset
 
 

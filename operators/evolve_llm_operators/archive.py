@@ -12,7 +12,7 @@ from typing import Any
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
-from evolve_llm.scheme.operator import replacement
+from evolve_llm.scheme.decorators import replacement
 from evolve_llm.scheme.preset import Preset
 
 LENGTHS = (512, 1024, 2048, 4096)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from evolve_llm.nouns.candidate import Candidate
-from evolve_llm.scheme.operator import selection
+from evolve_llm.scheme.decorators import selection
 
 
 @selection(blind=False)

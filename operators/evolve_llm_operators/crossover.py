@@ -8,7 +8,8 @@ from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import RequestError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Prompt
-from evolve_llm.scheme.operator import Consult, Copy, Steps, variation
+from evolve_llm.scheme.decorators import variation
+from evolve_llm.scheme.operator import Consult, Copy, Steps
 from evolve_llm.scheme.templates import Templates
 from evolve_llm_operators.prompts import PROMPTS
 

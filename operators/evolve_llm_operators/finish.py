@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.scheme.operator import Final, finishing
+from evolve_llm.scheme.decorators import finishing
+from evolve_llm.scheme.operator import Final
 from evolve_llm.scheme.preset import Preset
 from evolve_llm.scheme.templates import Templates
 from evolve_llm_operators.crossover import AGGREGATE

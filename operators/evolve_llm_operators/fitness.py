@@ -17,7 +17,10 @@ from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.verdict import Verdict
-from evolve_llm.scheme.operator import Ask, evaluation, name_of, settled
+from evolve_llm.scheme.applying import measure
+from evolve_llm.scheme.declarations import measures
+from evolve_llm.scheme.decorators import evaluation
+from evolve_llm.scheme.operator import Ask
 from evolve_llm.scheme.toolbox import resolve
 
 Values = list[tuple[float, ...]]
@@ -27,7 +30,7 @@ FLOOR = -100.0
 """Lowest log-probability of one token that ``confidence`` counts: servers write "impossible" as anything."""
 
 
-@evaluation(oracle=True)
+@evaluation(weights=(1.0,), oracle=True)
 async def checker(
     problem: Problem,  # noqa: ARG001
     candidates: Sequence[Candidate],
@@ -39,7 +42,7 @@ async def checker(
     return [(float(verdicts[one.uid].correct),) for one in candidates]
 
 
-@evaluation()
+@evaluation(weights=(1.0,), oracle=False)
 async def agreement(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:  # noqa: ARG001
     """The share of the population whose answer is in the same class; 0 for a chain without an answer.
 
@@ -52,7 +55,7 @@ async def agreement(problem: Problem, candidates: Sequence[Candidate], ask: Ask)
     ]
 
 
-@evaluation(weights=(-1.0,))
+@evaluation(weights=(-1.0,), oracle=False)
 async def length(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> Values:  # noqa: ARG001
     """The chain's own length in tokens, minimised: parsimony pressure.
 
@@ -61,7 +64,7 @@ async def length(problem: Problem, candidates: Sequence[Candidate], ask: Ask) ->
     return [(float(one.text_tokens),) for one in candidates]
 
 
-@evaluation(logprobs=True)
+@evaluation(weights=(1.0,), oracle=False, logprobs=True)
 async def confidence(
     problem: Problem,  # noqa: ARG001
     candidates: Sequence[Candidate],
@@ -118,7 +121,7 @@ def _parts(of: Sequence[Part]) -> list[Callable[..., Any]]:
 
 
 def _of_each(attribute: str, of: Sequence[Part]) -> list[Any]:
-    return [settled("evaluate", part, attribute) for part in _parts(of)]
+    return [getattr(measures(part), attribute) for part in _parts(of)]
 
 
 @evaluation(
@@ -147,16 +150,6 @@ async def objectives(
     """
     rows: Values = [() for _ in candidates]
     for part in _parts(of):
-        oracle = {"verdicts": verdicts} if settled("evaluate", part, "oracle") else {}
-        values = await part(problem, candidates, ask, **oracle)
-        if not isinstance(values, list) or len(values) != len(candidates):
-            raise ValueError(
-                f"{name_of(part)!r} must give a list of {len(candidates)} tuples, got {values!r:.200}"
-            )
-        wanted = len(settled("evaluate", part, "weights"))
-        if any(len(value) != wanted for value in values):
-            raise ValueError(
-                f"{name_of(part)!r} must give {wanted} value(s) a candidate, got {values!r:.200}"
-            )
-        rows = [(*row, *value) for row, value in zip(rows, values, strict=True)]
+        found = await measure(part, problem, candidates, ask, verdicts=verdicts)
+        rows = [(*row, *one.values) for row, one in zip(rows, found, strict=True)]
     return rows

@@ -22,7 +22,7 @@ import numpy as np
 from deap import tools
 
 from evolve_llm.nouns.candidate import Candidate, Fitness
-from evolve_llm.scheme.operator import selection
+from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
 from evolve_llm_operators.parameters import real, whole
 from evolve_llm_operators.selection import trade

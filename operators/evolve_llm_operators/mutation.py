@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Prompt
-from evolve_llm.scheme.operator import Copy, Steps, variation
+from evolve_llm.scheme.decorators import variation
+from evolve_llm.scheme.operator import Copy, Steps
 from evolve_llm.scheme.templates import Templates
 from evolve_llm_operators.prompts import PROMPTS
 

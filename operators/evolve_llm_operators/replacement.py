@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from evolve_llm.nouns.candidate import Candidate
-from evolve_llm.scheme.operator import replacement
+from evolve_llm.scheme.decorators import replacement
 from evolve_llm.scheme.preset import Preset
 from evolve_llm_operators.ranking import ranked
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import TypeVar
 
-from evolve_llm.scheme.operator import selection
+from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
 from evolve_llm_operators.parameters import whole
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.scheme.operator import stopping
+from evolve_llm.scheme.decorators import stopping
 from evolve_llm.scheme.preset import Preset
 
 History = Sequence[Sequence[Candidate]]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import networkx as nx
 from deap import tools
 
-from evolve_llm.scheme.operator import selection
+from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
 from evolve_llm_operators.parameters import real, whole
 

@@ -12,7 +12,8 @@ from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion
-from evolve_llm.scheme.operator import Ask, evaluation
+from evolve_llm.scheme.decorators import evaluation
+from evolve_llm.scheme.operator import Ask
 from evolve_llm.scheme.templates import Templates
 from evolve_llm_operators.prompts import PROMPTS
 
@@ -37,6 +38,7 @@ def _needs_logprobs(mode: Mode = "votes", **_: object) -> bool:
 
 @evaluation(
     weights=_weights,
+    oracle=False,
     logprobs=_needs_logprobs,
     calls=lambda votes=4, mode="votes", **_: votes if mode == "votes" else 1,
     again=lambda votes=4, mode="votes", **_: votes if mode == "votes" else 0,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from deap import algorithms, tools
 
-from evolve_llm import BackendError, OperatorError, Problem, Request, UserError
+from evolve_llm import BackendError, OperatorError, Problem, Request, UserError, evaluation, load_preset
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.engine.deap_compat import WORST, Individual, ModelToolbox
 from evolve_llm.testing import Behaviour, Ledger
@@ -179,3 +180,55 @@ def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str
     assert min(*names["simple"], *names["plus"]) > 4
     assert len(names["answers"]) == 12
     assert "chains written at once" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- the same refusals as the engine's
+
+
+def _measured(fitness: Any, model: Any = None) -> None:
+    preset = load_preset("mu-plus-lambda").override({"evaluate": fitness})
+    with ModelToolbox(PROBLEM, model or Scripted(Behaviour()), preset) as toolbox:
+        toolbox.map(toolbox.evaluate, toolbox.population(2))
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        (lambda n: [(float("nan"),)] * n, "must be finite"),
+        (lambda n: [(float("inf"),)] * n, "must be finite"),
+        (lambda n: [(1.0, 2.0)] * n, "2 fitness values given, 1 expected"),
+        (lambda n: [1.0] * n, "'hasty' of candidate"),
+        (lambda n: [(1.0,)] * (n - 1), "must return a list of 2 tuples"),
+        (lambda n: {}["missing"], "'hasty' raised KeyError"),  # noqa: ARG005
+    ],
+)
+def test_a_fitness_is_held_to_what_the_engine_holds_it_to(gives: Any, said: str) -> None:
+    @evaluation(weights=(1.0,), oracle=False)
+    async def hasty(problem: Problem, candidates: Any, ask: Any) -> Any:  # noqa: ARG001
+        return gives(len(candidates))
+
+    with pytest.raises(OperatorError, match=re.escape(said)):
+        _measured(hasty)
+
+
+def test_a_backend_that_breaks_its_contract_is_a_backend_error() -> None:
+    class Faulty(Scripted):
+        async def generate(self, request: Request) -> Any:
+            raise KeyError(request.id)
+
+    with pytest.raises(BackendError, match=r"failed on .* with KeyError"):
+        _measured("agreement", Faulty(Behaviour()))
+
+
+def test_text_that_cannot_be_encoded_is_kept_out_of_text_and_reasoning() -> None:
+    class Torn(Scripted):
+        async def generate(self, request: Request) -> Any:
+            made = await super().generate(request)
+            return replace(made, text=f"\ud800 {made.text}", reasoning="half \udfff a thought")
+
+    with ModelToolbox(PROBLEM, Torn(Behaviour())) as toolbox:
+        everyone = toolbox.population(2)
+        toolbox.map(toolbox.evaluate, everyone)
+        for one in everyone:
+            (one.candidate.text + one.candidate.reasoning).encode()
+            assert "\N{REPLACEMENT CHARACTER}" in one.candidate.reasoning

@@ -23,6 +23,7 @@ from evolve_llm import (
     variation,
 )
 from evolve_llm.backends.scripted import Scripted
+from evolve_llm.scheme.decorators import evaluation
 from evolve_llm.scheme.operator import Consult, Final
 from evolve_llm.testing import Behaviour, Ledger, Reordering, contents, database, run_directory
 
@@ -51,6 +52,7 @@ def sum_up(problem: Problem, members: Sequence[Candidate]) -> Final:
     return Final(tuple(members), Prompt.user("sum up " + " ".join(one.text for one in members)))
 
 
+@evaluation(weights=(1.0,), oracle=False)
 async def vote(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float, ...]]:
     asked = [[ask(one, Prompt.user(f"good? {one.text}")) for _ in range(2)] for one in candidates]
     votes = [await asyncio.gather(*row) for row in asked]
@@ -146,6 +148,7 @@ def test_a_finish_whose_call_fails_answers_with_its_first_parent() -> None:
 def test_a_fitness_that_gives_up_on_one_call_harms_no_other() -> None:
     """Cancelled in the very moment in which others wait for the same commit."""
 
+    @evaluation(weights=(1.0,), oracle=False)
     async def hasty(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float, ...]]:
         calls = [asyncio.ensure_future(ask(one, Prompt.user("good?"))) for one in candidates]
         await asyncio.sleep(0)
@@ -159,6 +162,7 @@ def test_a_fitness_that_gives_up_on_one_call_harms_no_other() -> None:
 
 
 def test_a_dead_model_met_inside_a_fitness_is_a_dead_model_and_not_a_faulty_fitness() -> None:
+    @evaluation(weights=(1.0,), oracle=False)
     async def grouped(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float, ...]]:
         async def one_vote(one: Candidate) -> None:
             await ask(one, Prompt.user("good?"))
@@ -175,6 +179,7 @@ def test_a_dead_model_met_inside_a_fitness_is_a_dead_model_and_not_a_faulty_fitn
 
 @pytest.mark.timeout(60)
 def test_calls_that_nobody_awaits_end_with_their_population() -> None:
+    @evaluation(weights=(1.0,), oracle=False)
     async def careless(
         problem: Problem, candidates: Sequence[Candidate], ask: Any
     ) -> list[tuple[float, ...]]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.scheme.plan import plan_generation, plan_initial
 from evolve_llm.scheme.preset import load_preset
-from evolve_llm.scheme.toolbox import Scheme, build
+from evolve_llm.scheme.scheme import Scheme
+from evolve_llm.scheme.toolbox import build
 from evolve_llm.session.session import flatten
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "selection_schemes"

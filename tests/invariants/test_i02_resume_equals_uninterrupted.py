@@ -21,7 +21,7 @@ from deap import base
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve_llm import BackendError, Preset, Problem, Prompt, StoreError, evolve
+from evolve_llm import BackendError, Preset, Problem, Prompt, StoreError, evolve, variation
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.record.store import Store
 from evolve_llm.testing import (
@@ -185,6 +185,7 @@ def test_an_operator_that_changed_since_is_refused_rather_than_mixed_in() -> Non
     """A resumed run whose prompts are no longer the stored ones would be two experiments in one table."""
 
     def rewritten(wording: str) -> Callable[[base.Toolbox], None]:
+        @variation(arity=0)
         def ask(problem: Problem, parents: object) -> Prompt:
             return Prompt.user(f"{wording} {problem.question}")
 

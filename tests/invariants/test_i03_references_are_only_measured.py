@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Preset, Problem, Prompt, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.scheme.operator import evaluation, finishing, replacement, selection, variation
+from evolve_llm.scheme.decorators import evaluation, finishing, replacement, selection, variation
 from evolve_llm.testing import Behaviour, behaviours, contents, presets, problem_sets, run_directory, seeds
 
 SECRET = "reference-8f2a61"
@@ -94,7 +94,7 @@ def test_no_operator_and_no_prompt_ever_holds_the_reference() -> None:
         look("select", individuals)
         return list(individuals[:k])
 
-    @evaluation()
+    @evaluation(weights=(1.0,), oracle=False)
     async def evaluate(
         problem: Problem, candidates: Sequence[Candidate], ask: Any
     ) -> list[tuple[float, ...]]:

@@ -14,7 +14,7 @@ from scipy import stats
 
 from evolve_llm import Candidate, Preset, Problem, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.scheme.operator import replacement
+from evolve_llm.scheme.decorators import replacement
 from evolve_llm.scheme.plan import Plan, plan_generation
 from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Reordering, contents, run_directory

@@ -22,7 +22,8 @@ from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.candidate import fitness_class
 from evolve_llm.nouns.seeding import rng_scope
 from evolve_llm.scheme import registry
-from evolve_llm.scheme.operator import declared, name_of, select_groups
+from evolve_llm.scheme.applying import select_groups
+from evolve_llm.scheme.declarations import Selection, declaration, name_of
 from evolve_llm.testing import Behaviour, SelectionContract, contents, populations, run_directory, seeds
 
 
@@ -265,5 +266,5 @@ def test_names_and_declarations_are_seen_through_partials_and_the_toolbox() -> N
     toolbox = base.Toolbox()
     toolbox.register("select", partial(registry.load("operator", "select.tournament"), tournsize=2))
     assert name_of(toolbox.select) == "tournament"
-    assert declared("select", toolbox.select, "distinct") is False
-    assert declared("select", tools.selBest, "needs_fitness") is True
+    assert declaration(Selection, toolbox.select).distinct is False
+    assert declaration(Selection, tools.selBest).needs_fitness is True

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from evolve_llm import Candidate, Completion, Preset, Problem, Prompt, Request, evolve
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.errors import BudgetReached
-from evolve_llm.scheme.operator import Final, finishing, variation
+from evolve_llm.scheme.decorators import evaluation, finishing, variation
+from evolve_llm.scheme.operator import Final
 from evolve_llm.session.session import Session
 from evolve_llm.testing import (
     Behaviour,
@@ -116,6 +117,7 @@ def test_a_spent_budget_asks_for_nothing_and_says_so() -> None:
         assert books.calls == 0
 
 
+@evaluation(weights=(1.0,), oracle=False)
 async def voting(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float, ...]]:
     votes = await asyncio.gather(
         *(ask(one, Prompt.user(f"Good? {one.text}")) for one in candidates for _ in "ab")

@@ -11,9 +11,10 @@ from scipy.stats import chisquare
 
 from evolve_llm.nouns.candidate import Candidate, fitness_class
 from evolve_llm.nouns.seeding import rng_scope
-from evolve_llm.scheme.operator import select_groups
+from evolve_llm.scheme.applying import select_groups
 from evolve_llm.scheme.preset import Preset
-from evolve_llm.scheme.toolbox import Scheme, build
+from evolve_llm.scheme.scheme import Scheme
+from evolve_llm.scheme.toolbox import build
 
 ALPHA = 1e-4
 """Chance of a false alarm of one statistical test; seeds are fixed, so it does not come back by chance."""

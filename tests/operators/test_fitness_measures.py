@@ -19,7 +19,8 @@ from evolve_llm.backends.base import Backend
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.request import Completion
 from evolve_llm.nouns.verdict import Grade, Verdict
-from evolve_llm.scheme.operator import evaluation, settled
+from evolve_llm.scheme.declarations import measures
+from evolve_llm.scheme.decorators import evaluation
 from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Reordering, contents, database, run_directory
 
@@ -52,12 +53,12 @@ def test_length_is_the_chains_own_and_shorter_is_better() -> None:
     one.text_tokens, one.completion_tokens = 7, 900  # a critique was longer than what came of it
     two.text_tokens, two.completion_tokens, two.copied = 8, 0, True
     assert values(length, [one, two]) == [(7.0,), (8.0,)]
-    assert settled("evaluate", length, "weights") == (-1.0,)
+    assert measures(length).weights == (-1.0,)
 
 
 def test_the_checker_is_an_oracle_and_the_others_are_none() -> None:
-    assert settled("evaluate", checker, "oracle")
-    assert not any(settled("evaluate", one, "oracle") for one in (agreement, length, confidence, self_verify))
+    assert measures(checker).oracle
+    assert not any(measures(one).oracle for one in (agreement, length, confidence, self_verify))
 
 
 # ---------------------------------------------------------------- confidence
@@ -167,7 +168,7 @@ def test_values_and_weights_stand_in_the_order_they_were_named() -> None:
         one.logprobs, one.text_tokens = (-1.0, -3.0), 5
     of = ["agreement", "length", {"operator": "confidence", "window": 1}, length]
     assert values(objectives, members, of=of) == [(0.5, 5.0, -3.0, 5.0)] * 2
-    assert settled("evaluate", objective(*of), "weights") == [1.0, -1.0, 1.0, -1.0]
+    assert measures(objective(*of)).weights == (1.0, -1.0, 1.0, -1.0)
 
 
 @pytest.mark.parametrize(
@@ -187,13 +188,13 @@ def test_what_the_parts_declare_the_whole_declares(
     """By hand, and as a preset binds them."""
     scheme = build(preset({"operator": "objectives", "of": of}))
     for whole in (objective(*of), scheme.toolbox.evaluate):
-        found = [settled("evaluate", whole, name) for name in ("oracle", "logprobs", "calls", "again")]
+        found = [getattr(measures(whole), name) for name in ("oracle", "logprobs", "calls", "again")]
         assert found == [oracle, logprobs, calls, again]
     assert (scheme.oracle, scheme.logprobs) == (oracle, logprobs)
 
 
 def test_only_the_oracle_among_the_parts_sees_the_verdicts() -> None:
-    @evaluation()
+    @evaluation(weights=(1.0,), oracle=False)
     async def curious(problem: Problem, candidates: Sequence[Candidate], ask: object, **more: object) -> Any:  # noqa: ARG001
         assert not more
         return [(0.0,) for _ in candidates]
@@ -237,13 +238,15 @@ def test_what_is_wrong_with_the_parts_is_found_before_a_token_is_spent(
 
 
 def test_a_part_that_gives_the_wrong_number_is_named() -> None:
-    @evaluation(weights=(1.0, 1.0))
+    @evaluation(weights=(1.0, 1.0), oracle=False)
     async def lopsided(problem: Problem, candidates: Sequence[Candidate], ask: object) -> Any:  # noqa: ARG001
         return [(0.0,) for _ in candidates]
 
     with (
         run_directory() as out,
-        pytest.raises(OperatorError, match=r"'objectives'.*'lopsided' must give 2 value"),
+        pytest.raises(
+            OperatorError, match=r"'lopsided' of candidate 0.0: 1 fitness values given, 2 expected"
+        ),
     ):
         evolve(PROBLEMS, preset({"operator": "objectives", "of": [lopsided]}), Scripted(Behaviour()), out=out)
 

@@ -20,7 +20,7 @@ from evolve_llm import Candidate, Preset, Problem, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.candidate import Fitness, Status, fitness_class
 from evolve_llm.nouns.seeding import rng_scope
-from evolve_llm.scheme.operator import declared
+from evolve_llm.scheme.declarations import Replacement, declaration
 from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Ledger, candidates, run_directory
 
@@ -97,7 +97,7 @@ def test_gives_different_members_in_the_right_number_and_changes_nothing(
     known = {id(one) for one in (*parents, *offspring)}
     assert len({id(one) for one in members}) == len(members)
     assert {id(one) for one in members} <= known
-    assert len(members) == n or (declared("replace", replace, "varies_size") and members)
+    assert len(members) == n or (declaration(Replacement, replace).varies_size and members)
     assert (parents, offspring) == lists
     assert [state(one) for one in (*parents, *offspring)] == before
     assert [id(one) for one in kept(replace, parents, offspring, n, seed)] == [id(one) for one in members]

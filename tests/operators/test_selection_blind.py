@@ -15,7 +15,7 @@ from selection_cases import assert_uniform, groups_of, scheme
 
 from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.nouns.seeding import rng_scope
-from evolve_llm.scheme.operator import declared
+from evolve_llm.scheme.declarations import Selection, declaration
 from evolve_llm.testing import seeds
 
 SELECTORS = {
@@ -180,7 +180,7 @@ def test_more_parents_than_members_are_refused(name: str) -> None:
     with pytest.raises(OperatorError, match="asked for 3 of 2"):
         groups_of(SELECTORS[name], range(2), [3], 0)
     select = SELECTORS[name]
-    asked = [3] if declared("select", select, "whole_generation") else 3
+    asked = [3] if declaration(Selection, select).whole_generation else 3
     with rng_scope(0), pytest.raises(ValueError, match=r"[Ss]ample larger|3 different parents"):
         select(range(2), asked)
 

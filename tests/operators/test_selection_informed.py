@@ -20,7 +20,7 @@ from selection_cases import ALPHA, assert_uniform, groups_of, population, scheme
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.nouns.seeding import rng_scope
-from evolve_llm.scheme.operator import declared
+from evolve_llm.scheme.declarations import Selection, declaration
 from evolve_llm.testing import seeds
 
 SINGLE: dict[str, Any] = {
@@ -56,7 +56,7 @@ def weights_of(name: str) -> tuple[tuple[float, ...], ...]:
 
 def draw(select: Any, members: list[Candidate], k: int) -> list[Candidate]:
     """One group straight from the operator."""
-    if declared("select", select, "whole_generation"):
+    if declaration(Selection, select).whole_generation:
         return list(select(members, [k])[0])
     return list(select(members, k))
 
@@ -172,7 +172,7 @@ def test_more_parents_than_members_are_an_error(name: str) -> None:
     members = population([(0.5,) * wide] * 3, weights=weights_of(name)[0])
     with pytest.raises(OperatorError, match="asked for 4 of 3"):
         groups_of(ALL[name], members, [4], 0)
-    if declared("select", ALL[name], "distinct"):
+    if declaration(Selection, ALL[name]).distinct:
         with (
             rng_scope(0),
             pytest.raises(ValueError, match="4 different parents were asked for and there are 3"),

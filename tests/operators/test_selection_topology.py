@@ -17,7 +17,7 @@ from selection_cases import assert_uniform, groups_of, scheme
 from evolve_llm import Problem, evolve
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.errors import OperatorError, UserError
-from evolve_llm.scheme.operator import stopping
+from evolve_llm.scheme.decorators import stopping
 from evolve_llm.scheme.preset import Preset
 from evolve_llm.testing import Behaviour, contents, run_directory, seeds
 

@@ -21,7 +21,8 @@ from variation_helpers import FORMATS, drive, parents, problem, text_of
 from evolve_llm.nouns.errors import RequestError
 from evolve_llm.nouns.request import Prompt
 from evolve_llm.scheme import registry
-from evolve_llm.scheme.operator import Consult, Copy, declared
+from evolve_llm.scheme.declarations import Variation, declaration
+from evolve_llm.scheme.operator import Consult, Copy
 from evolve_llm.testing import HOSTILE
 
 SHORT = {name: text for name, text in HOSTILE.items() if len(text) < 1_000 and text.strip()}
@@ -149,8 +150,10 @@ def test_consensus_compares_classes_and_not_texts() -> None:
 
 
 def test_consensus_declares_that_it_needs_classes_and_the_others_do_not() -> None:
-    assert declared("vary", consensus, "needs_classes") is True
-    assert not any(declared("vary", one, "needs_classes") for one in (aggregate, refine, reproduce, debate))
+    assert declaration(Variation, consensus).needs_classes is True
+    assert not any(
+        declaration(Variation, one).needs_classes for one in (aggregate, refine, reproduce, debate)
+    )
 
 
 # ---------------------------------------------------------------- summarize_aggregate

@@ -23,7 +23,8 @@ from evolve_llm import (
     evolve,
 )
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.scheme.operator import MAX_CALLS, Consult, Steps, variation
+from evolve_llm.scheme.decorators import evaluation, variation
+from evolve_llm.scheme.operator import MAX_CALLS, Consult, Steps
 from evolve_llm.testing import Behaviour, Ledger, Reordering, contents, database, run_directory
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(2 * i)) for i in range(2)]
@@ -250,12 +251,12 @@ def test_a_call_that_was_caught_keeps_its_number() -> None:
 def test_a_copy_keeps_what_a_fitness_looks_at() -> None:
     seen: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
 
+    @evaluation(weights=(1.0,), oracle=False, logprobs=True)
     async def spy(problem: Problem, candidates: Sequence[Candidate], ask: object) -> list[tuple[float, ...]]:  # noqa: ARG001
         for one in candidates:
             seen.setdefault(one.text, []).append((one.text_tokens, one.logprobs))
         return [(0.0,) for _ in candidates]
 
-    spy.logprobs = True  # type: ignore[attr-defined]
     vary = [{"operator": "aggregate", "probability": 0.1}]
     with run_directory() as out:
         evolve(

@@ -17,8 +17,9 @@ from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Prompt
 from evolve_llm.scheme import registry
+from evolve_llm.scheme.declarations import Variation, declaration
 from evolve_llm.scheme.formats import AnswerFormat, whole_text
-from evolve_llm.scheme.operator import Copy, declared
+from evolve_llm.scheme.operator import Copy
 from evolve_llm.scheme.templates import Templates, check_prompts, fence
 
 FORMATS = ("boxed", "tags", "option", "code", "text")
@@ -104,7 +105,7 @@ def test_every_built_in_prompt_says_how_to_answer(form: str) -> None:
 
 
 def test_operators_declare_their_arity_and_reproduce_asks_nobody() -> None:
-    arities = [declared("vary", one, "arity") for one in (aggregate, refine, sample, reproduce)]
+    arities = [declaration(Variation, one).arity for one in (aggregate, refine, sample, reproduce)]
     assert arities == [None, 1, 0, 1]
     parent = _parents(["a"])[0]
     assert reproduce(Problem("p", "Q?"), [parent]) == Copy(parent)

@@ -16,7 +16,7 @@ from deap import base, tools
 from evolve_llm import Candidate, Preset, Problem, Prompt, UserError, evolve, load_preset, variation
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.scheme import registry
-from evolve_llm.scheme.operator import selection
+from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.toolbox import build, resolve
 from evolve_llm.testing import Behaviour, Ledger, run_directory
 
@@ -74,10 +74,10 @@ def test_what_does_not_fit_is_found_before_the_first_token(changes: dict[str, An
 
 
 def test_a_required_parameter_that_is_missing_is_named() -> None:
+    @selection(blind=False)
     def sized(individuals: list[Any], k: int, *, size: int) -> list[Any]:
         return individuals[:k]
 
-    sized.needs_fitness = False  # type: ignore[attr-defined]
     refused(r"needs the parameter\(s\) size", select=sized)
     with run_directory() as out:
         assert evolve(

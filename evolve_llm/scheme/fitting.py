@@ -1,0 +1,93 @@
+"""Whether the operators of a scheme fit each other and the preset: found before a token is spent."""
+
+from __future__ import annotations
+
+from evolve_llm.nouns.errors import OperatorError, UserError
+from evolve_llm.scheme.applying import needs_fitness
+from evolve_llm.scheme.declarations import Variation, declaration, own_parameters, reference_of
+from evolve_llm.scheme.plan import plan_generation
+from evolve_llm.scheme.scheme import Scheme
+
+
+def check(scheme: Scheme) -> None:
+    """Whether the operators fit each other. Raises UserError; also to be called after re-registering."""
+    preset, toolbox = scheme.preset, scheme.toolbox
+    if not hasattr(toolbox, "evaluate"):
+        for alias in ("select", "replace", "finish", *scheme.stops):
+            function = getattr(toolbox, alias)
+            unused = alias in ("select", "replace") and preset.generations == 1
+            if needs_fitness(scheme.kinds[alias], function) and not unused:
+                raise UserError(
+                    f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness and the preset "
+                    "has no [evaluate]; add one, for example --set evaluate=agreement"
+                )
+    fewest, weights = scheme.selection.objectives, scheme.weights
+    if preset.generations > 1 and weights is not None and len(weights) < fewest:
+        raise UserError(
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} needs a fitness of at least {fewest} "
+            f"values, [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use several objectives "
+            'or cases, for example evaluate = { operator = "self_verify", votes = 4, cases = true }'
+        )
+    if scheme.positional and scheme.children != preset.population:
+        raise UserError(
+            f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} takes each child to its own slot, so "
+            f"offspring ({scheme.children}) must equal population ({preset.population})"
+        )
+    if scheme.selection.structured and not scheme.positional and preset.generations > 1:
+        raise UserError(
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives places a meaning and [replace] "
+            f'{reference_of(toolbox.replace)} does not keep them; use replace = "generational"'
+        )
+    only = scheme.selection.arity
+    if only is not None and preset.generations > 1:
+        wrong = [choice for choice in scheme.choices if choice.arity > only]
+        if wrong:
+            raise UserError(
+                f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives {only} parent(s), but "
+                f"{wrong[0].alias!r} takes {wrong[0].arity}; set parents = {only} or choose another operator"
+            )
+    if declaration(Variation, toolbox.init).arity not in (0, None):
+        raise UserError(
+            f"preset {preset.name!r}: [init] must sample from scratch, {reference_of(toolbox.init)} needs parents"
+        )
+    _require(scheme)
+    _rehearse(scheme)
+
+
+def _require(scheme: Scheme) -> None:
+    """Ask operators that have conditions of their own whether they can work in this preset."""
+    preset = scheme.preset
+    for alias in ("select", "replace", "finish", "adapt", *scheme.stops):
+        function = getattr(scheme.toolbox, alias, None)
+        requires = function and getattr(declaration(scheme.kinds[alias], function), "requires", None)
+        if (
+            function is None
+            or requires is None
+            or (alias in ("select", "replace") and preset.generations == 1)
+        ):
+            continue
+        try:
+            requires(preset, **own_parameters(function))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"preset {preset.name!r}: [{alias}] {reference_of(function)}: {error}") from error
+
+
+def _rehearse(scheme: Scheme) -> None:
+    """Draw parents for the first generations of a blind scheme, so that what cannot work is known at once."""
+    preset = scheme.preset
+    if not scheme.blind or scheme.varies_size:
+        return
+    for generation in range(1, min(preset.generations, 8)):
+        members = [f"{generation - 1}.{slot}" for slot in range(preset.population)]
+        try:
+            plan_generation(
+                scheme.toolbox,
+                scheme.choices,
+                members,
+                generation=generation,
+                n=scheme.children,
+                seed=0,
+                problem="rehearsal",
+            )
+        except OperatorError as error:
+            raise UserError(f"preset {preset.name!r}: [select] {error}") from error
