@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from deap import base
 
@@ -21,10 +23,17 @@ class Status(StrEnum):
 class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
     """One maximised objective. ``fitness_class`` makes others; weights are only ever +1 or -1.
 
-    DEAP's own ``creator`` makes a new class at every unpickle; a plain class serves every selector.
+    It pickles and copies by its weights and values, so a checkpoint can be read in another process. DEAP's own
+    ``creator`` makes a new class at every unpickle; here equal weights share one class.
     """
 
     weights: tuple[float, ...] = (1.0,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.weights, self.wvalues)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Fitness:
+        return _restored(self.weights, self.wvalues)
 
     def assign(self, values: Sequence[float]) -> None:
         """Set the values. Raises ValueError on NaN or infinity (NaN beats everything inside DEAP)."""
@@ -38,13 +47,22 @@ class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
 
 
 def fitness_class(weights: Sequence[float]) -> type[Fitness]:
-    """A Fitness with these weights. Raises ValueError on a weight other than 1 or -1."""
+    """The Fitness with these weights, one class for all who ask. Raises ValueError on a weight other than 1 or -1."""
     wanted = tuple(float(weight) for weight in weights)
     if not wanted or any(weight not in (1.0, -1.0) for weight in wanted):
         raise ValueError(f"fitness weights must each be 1 or -1 (scale the values instead), got {wanted}")
-    if wanted == (1.0,):
-        return Fitness
-    return type("Fitness", (Fitness,), {"weights": wanted})
+    return _class_of(wanted)
+
+
+@functools.cache
+def _class_of(weights: tuple[float, ...]) -> type[Fitness]:
+    return Fitness if weights == Fitness.weights else type("Fitness", (Fitness,), {"weights": weights})
+
+
+def _restored(weights: tuple[float, ...], wvalues: tuple[float, ...]) -> Fitness:
+    made = fitness_class(weights)()
+    made.wvalues = tuple(wvalues)
+    return made
 
 
 @dataclass(slots=True, eq=False)

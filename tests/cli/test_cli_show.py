@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import PROGRAM, Cli, Outcome, start
+from deap import tools
 
-from evolve_llm import __version__
+from evolve_llm import Problem, __version__, evolve
 from evolve_llm.analysis.run import Run
 from evolve_llm.cli import checks
 
@@ -68,6 +69,26 @@ def test_show_tells_what_run_told_and_the_settings(cli: Cli, run: Run_) -> None:
     for word in ("N=4, K=2, T=3", "temperature=1.0", "select uniform", "scripted"):
         assert word in shown.out
     assert cli("show", "here", "--json").json == Run("here").plain()
+
+
+def test_a_customized_operator_is_shown_and_compared_by_its_own_name(cli: Cli, tmp_path: Path) -> None:
+    problems = [Problem("a", "What is 2 + 3?", "boxed", "exact", "5")]
+    given = {"evaluate": "length", "seed": 3}
+    evolve(problems, "smoke", "scripted", out=tmp_path / "plain", **given)
+    evolve(
+        problems,
+        "smoke",
+        "scripted",
+        out=tmp_path / "best",
+        customize=lambda box: box.register("select", tools.selBest),
+        **given,
+    )
+    shown = cli("show", str(tmp_path / "best")).out
+    assert "selBest" in shown
+    assert "select uniform" not in shown
+    compared = cli("compare", str(tmp_path / "plain"), str(tmp_path / "best")).out
+    assert "selBest" in compared
+    assert "uniform" in compared
 
 
 def health(text: str) -> tuple[str, list[list[str]]]:
