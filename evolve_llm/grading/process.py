@@ -17,9 +17,11 @@ from evolve_llm.grading import sandbox, wire
 START_SECONDS = 120.0
 """How long a worker may take to start, and to import and warm up a grader: all before any answer."""
 
+# Our own program is imported from Python's own folders, and the grader as in the caller's process: the folder of
+# that may hold a resource.py which the caller has survived and this program would not.
 _BOOT = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from evolve_llm.grading.worker import main; "
+    "import sys, json; given = json.loads(sys.argv[1]); sys.path += [one for one in given if one not in sys.path]; "
+    "from evolve_llm.grading.worker import main; sys.path[:] = given; "
     "main(int(sys.argv[2]), sys.argv[3] == 'sandbox', int(sys.argv[4]))"
 )
 _GRACE_SECONDS = 3.0
