@@ -17,11 +17,11 @@ from evolve_llm.grading import sandbox, wire
 START_SECONDS = 120.0
 """How long a worker may take to start, and to import and warm up a grader: all before any answer."""
 
-# Our own program is imported from Python's own folders, and the grader as in the caller's process: the folder of
-# that may hold a resource.py which the caller has survived and this program would not.
+# Python's own and the installed modules come before whatever else the caller sees, which may be a folder of scripts: a
+# resource.py there, which the caller has survived, would otherwise hide what this program or a grader imports.
 _BOOT = (
-    "import sys, json; given = json.loads(sys.argv[1]); sys.path += [one for one in given if one not in sys.path]; "
-    "from evolve_llm.grading.worker import main; sys.path[:] = given; "
+    "import sys, json; sys.path += [one for one in json.loads(sys.argv[1]) if one not in sys.path]; "
+    "from evolve_llm.grading.worker import main; "
     "main(int(sys.argv[2]), sys.argv[3] == 'sandbox', int(sys.argv[4]))"
 )
 _GRACE_SECONDS = 3.0
