@@ -54,6 +54,18 @@ run = evolve([Problem(**EASY)], preset="rsa", model="scripted:mine:respond", pop
 print([result.verdict.grade.value for result in run.results()])
 """
 
+ENGINE = """
+import multiprocessing
+from evolve_llm.backends.vllm.child import children_end_with_us
+
+if __name__ == "__main__":
+    with children_end_with_us():
+        child = multiprocessing.get_context("spawn").Process(target=print, args=("started",))
+        child.start()
+    child.join()
+    raise SystemExit(child.exitcode)
+"""
+
 EASY = {"id": "a", "question": "Expand.", "format": "boxed", "grader": "math", "reference": "(x+1)^2"}
 
 
@@ -146,16 +158,10 @@ def test_the_processes_of_a_vllm_engine_do_not_look_into_the_folder_first(
 ) -> None:
     """They are started with ``python -c``, for which Python puts the current folder first."""
     _poison(folder, {"random", "types", "socket", "pickle", "threading"})
-    script = (
-        "import multiprocessing\n"
-        "from evolve_llm.backends.vllm.child import children_end_with_us\n"
-        "with children_end_with_us():\n"
-        "    child = multiprocessing.get_context('spawn').Process(target=print, args=('started',))\n"
-        "    child.start()\n"
-        "child.join()\n"
-        "raise SystemExit(child.exitcode)\n"
-    )
-    assert finished(wheel_house.python, "-P", "-c", script, cwd=folder).strip() == "started"
+    program = folder / "bin" / "program.py"  # in a folder of its own, as the command evolve-llm
+    program.parent.mkdir()
+    program.write_text(ENGINE, "utf-8")
+    assert finished(wheel_house.python, program, cwd=folder).strip() == "started"
 
 
 def test_a_file_that_python_hides_is_told_with_a_way_out(wheel_house: House, folder: Path) -> None:
