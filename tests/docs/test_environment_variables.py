@@ -21,7 +21,7 @@ ELSEWHERE = {"GIT_OPTIONAL_LOCKS", "PYTHONHASHSEED", "PYTHONSAFEPATH"}
 
 
 def _keys(path: Path) -> Iterator[ast.expr]:
-    """The expressions that name a variable in ``os.environ``: as a subscript, a key that is looked for, or an argument."""
+    """What names a variable in ``os.environ``: a subscript, a key that is looked for, an argument."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
             yield node.slice
