@@ -124,6 +124,7 @@ def test_the_program_beside_names_of_python(wheel_house: House, folder: Path, ho
         words = [wheel_house.python, "-m", "evolve_llm"]
     _poison(folder, survived | {"numpy", "deap", "openai", "pydantic", "hypothesis", "pickle", "sympy"})
     assert {"random", "select", "json", "asyncio", "re"} <= survived
+    before = {path.name for path in folder.iterdir()}
     told = json.loads(finished(*words, *RUN, cwd=folder))
     assert told["run"]["accuracy"] == 1.0, told
     assert "its contract is kept" in finished(
@@ -135,6 +136,8 @@ def test_the_program_beside_names_of_python(wheel_house: House, folder: Path, ho
     assert "random.py" in here["detail"]
     assert "numpy.py" in here["detail"]
     assert "mine.py" not in here["detail"]
+    after = {path.name for path in folder.iterdir()}
+    assert after - before <= {"runs", "__pycache__"}, "nothing else is left in the folder"
 
 
 def test_reasoning_tasks_are_drawn_beside_names_of_python(wheel_house: House, folder: Path) -> None:
