@@ -23,15 +23,16 @@ def _house(folder: Path, package: Path) -> House:
 
     Above it stands a git repository that is not ours, as above many an environment in a project's folder.
     """
-    finished("git", "init", "--quiet", folder, cwd=folder)
+    (folder / ".git").mkdir()
     house = House(folder / "venv")
     finished(sys.executable, "-m", "venv", "--without-pip", house.folder, cwd=folder)
     (site,) = house.folder.glob("lib/python3*/site-packages")
+    # What is installed there stays as it is: --ignore-installed below never removes the package of this suite.
     borrowed = [one for one in sys.path if one.endswith("site-packages")]
     (site / "borrowed.pth").write_text("\n".join(borrowed) + "\n", "utf-8")
     finished(
         sys.executable, "-m", "pip", "--quiet", "--python", house.python, "install", "--no-deps", "--no-index",
-        "--no-build-isolation", "--force-reinstall", "--ignore-installed", package, cwd=folder,
+        "--no-build-isolation", "--ignore-installed", package, cwd=folder,
     )  # fmt: skip
     return house
 

@@ -167,6 +167,33 @@ def test_the_processes_of_a_vllm_engine_do_not_look_into_the_folder_first(
     assert finished(wheel_house.python, program, cwd=folder).strip() == "started"
 
 
+def test_a_package_that_takes_a_name_of_ours_spoils_that_name_alone(wheel_house: House, folder: Path) -> None:
+    info = folder / "installed" / "another-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: another\nVersion: 1.0\n", "utf-8")
+    points = (
+        '[evolve_llm.operators]\n"select.uniform" = mine:newcomers\n"select.newcomers" = mine:newcomers\n'
+    )
+    (info / "entry_points.txt").write_text(points.replace('"', ""), "utf-8")
+    (folder / "program.py").write_text(
+        "import sys\nsys.path.append('installed')\nfrom evolve_llm.cli.main import main\nmain()\n", "utf-8"
+    )
+    words: list[str | Path] = [
+        wheel_house.python,
+        "program.py",
+        "run",
+        "--model",
+        "scripted",
+        "--problems",
+        "sums.jsonl",
+    ]
+    words += ["--population", "4", "--preset", "rsa-balanced", "--generations", "2"]
+    assert "1 of 1 problems" in finished(*words, cwd=folder)
+    assert "1 of 1 problems" in finished(*words, "--set", "select=newcomers", cwd=folder)
+    assert "1 of 1 problems" in finished(*words, "--set", "select=mine:newcomers", cwd=folder)
+    finished(*words, "--set", "select=uniform", cwd=folder, code=2)
+
+
 def test_a_file_that_python_hides_is_told_with_a_way_out(wheel_house: House, folder: Path) -> None:
     (folder / "select.py").write_text(MINE, "utf-8")
     words = [one.replace("mine:newcomers", "select:newcomers") for one in RUN]
