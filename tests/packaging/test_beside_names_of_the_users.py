@@ -167,6 +167,20 @@ def test_the_processes_of_a_vllm_engine_do_not_look_into_the_folder_first(
     assert finished(wheel_house.python, program, cwd=folder).strip() == "started"
 
 
+def test_a_contract_in_a_test_beside_names_of_python(wheel_house: House, folder: Path) -> None:
+    """pytest puts the folder of a test first when it has imported these itself; our processes have not."""
+    _poison(folder, {"random", "json", "select", "types"})
+    test = (
+        "from evolve_llm.testing import FairSelectionContract\nimport mine\n\nclass TestIt(FairSelectionContract):\n"
+    )
+    (folder / "test_it.py").write_text(f"{test}    selector = staticmethod(mine.newcomers)\n", "utf-8")
+    said = finished(
+        wheel_house.python, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-rs", "test_it.py", cwd=folder
+    )
+    assert " passed" in said
+    assert "skipped" not in said
+
+
 def test_a_package_that_takes_a_name_of_ours_spoils_that_name_alone(wheel_house: House, folder: Path) -> None:
     info = folder / "installed" / "another-1.0.dist-info"
     info.mkdir(parents=True)
