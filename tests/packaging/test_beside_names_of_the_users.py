@@ -170,9 +170,7 @@ def test_the_processes_of_a_vllm_engine_do_not_look_into_the_folder_first(
 def test_a_contract_in_a_test_beside_names_of_python(wheel_house: House, folder: Path) -> None:
     """pytest puts the folder of a test first when it has imported these itself; our processes have not."""
     _poison(folder, {"random", "json", "select", "types"})
-    test = (
-        "from evolve_llm.testing import FairSelectionContract\nimport mine\n\nclass TestIt(FairSelectionContract):\n"
-    )
+    test = "from evolve_llm.testing import FairSelectionContract\nimport mine\n\nclass TestIt(FairSelectionContract):\n"
     (folder / "test_it.py").write_text(f"{test}    selector = staticmethod(mine.newcomers)\n", "utf-8")
     said = finished(
         wheel_house.python, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-rs", "test_it.py", cwd=folder
