@@ -13,9 +13,13 @@ Names are imported when first used, so ``import evolve_llm`` costs nothing.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Type checkers take this name for True. Nothing is imported for it, so that `python -m evolve_llm` can take the
+# current folder, and a re.py of the user's in it, off the search path before anything else is imported.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from evolve_llm.analysis.run import Run
     from evolve_llm.engine.evolution import Generation
     from evolve_llm.nouns.candidate import Candidate, Fitness

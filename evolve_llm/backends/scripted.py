@@ -8,7 +8,6 @@ plays a model that dies in the middle of a run.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import math
 import re
@@ -22,6 +21,7 @@ from evolve_llm.backends import stand_in
 from evolve_llm.backends.options import Options, read_options
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, FinishReason, ModelInfo, Prompt, Request
+from evolve_llm.scheme import registry
 
 MAX_ATTEMPTS = 5
 """Times one request is tried when its answer is Flaky; real backends do so with pauses in between."""
@@ -277,13 +277,7 @@ def _refuse_stand_in_options(chosen: ScriptedOptions, function: str) -> None:
 
 
 def _imported(path: str) -> Respond:
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"scripted:{path}: {error}; the module must be importable (PYTHONPATH=. for the current folder)"
-        ) from error
+    found = registry.imported(path, "scripted model")
     if not callable(found) or inspect.isclass(found):
         raise UserError(f"scripted:{path} is no function that takes a Request and returns a text")
     respond: Respond = found

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +17,8 @@ from evolve_llm.nouns.errors import OperatorError, UserError
 
 if TYPE_CHECKING:
     from evolve_llm.testing.checking import Finding
+
+_NOTES = "HYPOTHESIS_STORAGE_DIRECTORY"
 
 
 @reported
@@ -59,8 +65,9 @@ def check(
         from evolve_llm.testing import checking
     except ImportError as error:
         raise UserError(str(error)) from error
-    told, contract = checking.contract_of(name, kind, parameters=given, claims=claim or [])
-    found = checking.findings(contract)
+    with _notes_elsewhere():
+        told, contract = checking.contract_of(name, kind, parameters=given, claims=claim or [])
+        found = checking.findings(contract)
     broken = [one for one in found if one.outcome == "broken"]
     if json:
         print_json(
@@ -70,6 +77,18 @@ def check(
         _print(name, told, found)
     if broken:
         raise typer.Exit(OperatorError.exit_code)
+
+
+@contextlib.contextmanager
+def _notes_elsewhere() -> Iterator[None]:
+    """Hypothesis keeps notes in the current folder unless told otherwise; nothing of them is needed later."""
+    with tempfile.TemporaryDirectory(prefix="evolve-llm-check-") as folder:
+        given = os.environ.setdefault(_NOTES, folder)
+        try:
+            yield
+        finally:
+            if given == folder:
+                del os.environ[_NOTES]
 
 
 def _print(name: str, kind: str, found: list[Finding]) -> None:

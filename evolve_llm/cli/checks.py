@@ -19,7 +19,10 @@ from typing import Any
 
 _BASE = ("deap", "jinja2", "math-verify", "networkx", "numpy", "openai", "pydantic", "rich", "scipy", "sympy",
          "tenacity", "tomlkit", "typer")  # fmt: skip
-_OPTIONAL = {"pyarrow": "parquet", "datasets": "problems"}
+_MODULES = {"evolve_llm", "evolve_llm_operators", "evolve_llm_problems", "latex2sympy2_extended",
+            *(name.replace("-", "_") for name in _BASE)}  # fmt: skip
+_OPTIONAL = {"pyarrow": "parquet", "datasets": "problems", "hypothesis": "check"}
+_USES = {"pyarrow": "Parquet files", "datasets": "problems from the hub", "hypothesis": "evolve-llm check"}
 _ROOM = 200 * 2**20  # bytes below which a run directory may not fit
 _TRIAL_SECONDS = 60
 
@@ -54,10 +57,11 @@ def all_checks(out: Path, base_url: str | None) -> list[Check]:
         ("weights", _weights),
         ("run directories", lambda: _directory(out)),
         ("optional packages", _optional),
+        ("current folder", _current_folder),
         ("terminal", _terminal),
     ]
     for url in filter(None, (base_url or "").split(",")):
-        checks.insert(-2, ("server", partial(_server, url.strip())))
+        checks.insert(-3, ("server", partial(_server, url.strip())))
     return [_guarded(name, check) for name, check in checks]
 
 
@@ -122,7 +126,7 @@ def _plugins() -> Check:
                 registry.load(kind, name)
             except UserError as error:
                 broken.append(_first_line(error))
-                ours |= point.dist is None or point.dist.name == "evolve-llm"
+                ours |= point.dist is None or registry.is_ours(point)
     empty = [one for one in counts if one.startswith("0 ")]
     if empty or broken:
         return Check("plug-ins", False, "\n".join([*empty, *broken]), fix, needed=bool(empty) or ours)
@@ -152,7 +156,7 @@ def _engine() -> Check:
             "embedded engine", False, "xllamacpp is not installed", 'pip install "evolve-llm[local]"'
         )
     trial = subprocess.run(
-        [sys.executable, "-c", "import xllamacpp"],
+        [sys.executable, "-P", "-c", "import xllamacpp"],
         capture_output=True, text=True, timeout=_TRIAL_SECONDS, check=False,
     )  # fmt: skip
     if trial.returncode != 0:
@@ -264,10 +268,34 @@ def _server(base_url: str) -> Check:
 def _optional() -> Check:
     missing = {name: extra for name, extra in _OPTIONAL.items() if find_spec(name) is None}
     if missing:
+        told = ", ".join(f"{name} (for {_USES[name]})" for name in missing)
         extras = ",".join(dict.fromkeys(missing.values()))
-        return Check("optional packages", False, f"not installed: {', '.join(missing)}",
+        return Check("optional packages", False, f"not installed: {told}",
                      f'pip install "evolve-llm[{extras}]"', needed=False)  # fmt: skip
     return Check("optional packages", True, ", ".join(f"{name} {_version(name)}" for name in _OPTIONAL))
+
+
+def _current_folder() -> Check:
+    """Files here that hide a module of Python, or one that we import, from scripts in this folder."""
+    hiding = []
+    for path in sorted(Path.cwd().iterdir()):
+        if path.suffix == ".py" or (path / "__init__.py").is_file():
+            name = path.stem
+            ours = name in _MODULES and not _is_module(name, path)
+            if name in sys.stdlib_module_names or ours:
+                hiding.append(path.name)
+    if hiding:
+        return Check("current folder", False, f"{', '.join(hiding)}: Python's own or an installed module of that name "
+                     "is hidden from scripts in this folder (the command evolve-llm is not affected)",
+                     "rename these", needed=False)  # fmt: skip
+    return Check("current folder", True, "no file here hides a module of Python or of the packages")
+
+
+def _is_module(name: str, path: Path) -> bool:
+    """Whether a path is where the module of that name is really taken from, as in a checkout."""
+    spec = find_spec(name)
+    file = path / "__init__.py" if path.is_dir() else path
+    return spec is not None and spec.origin is not None and Path(spec.origin) == file
 
 
 def _terminal() -> Check:

@@ -17,8 +17,10 @@ from evolve_llm.grading import sandbox, wire
 START_SECONDS = 120.0
 """How long a worker may take to start, and to import and warm up a grader: all before any answer."""
 
+# Python's own and the installed modules come before whatever else the caller sees, which may be a folder of scripts: a
+# resource.py there, which the caller has survived, would otherwise hide what this program or a grader imports.
 _BOOT = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "import sys, json; sys.path += [one for one in json.loads(sys.argv[1]) if one not in sys.path]; "
     "from evolve_llm.grading.worker import main; "
     "main(int(sys.argv[2]), sys.argv[3] == 'sandbox', int(sys.argv[4]))"
 )

@@ -15,7 +15,7 @@ try:
     import hypothesis  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        f"evolve_llm.testing needs {error.name}, which is not installed: pip install 'evolve-llm[test]'"
+        f"evolve_llm.testing needs {error.name}, which is not installed: pip install 'evolve-llm[check]'"
     ) from error
 
 from evolve_llm.testing.backend import BackendContract

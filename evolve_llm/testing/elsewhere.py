@@ -23,6 +23,7 @@ _WORKER = """
 import os, pickle, sys, time
 out, source = os.fdopen(os.dup(1), "wb"), sys.stdin.buffer
 os.dup2(2, 1)
+own = [*sys.path]
 real, ns, shift = time.time, time.time_ns, int(sys.argv[1])
 time.time, time.time_ns = lambda: real() + shift, lambda: ns() + shift * 10**9
 while True:
@@ -31,6 +32,8 @@ while True:
     except EOFError:
         break
     try:
+        sys.path[:] = own + [one for one in path if one not in own]
+        import evolve_llm.testing  # ours first: a test's folder may hold a random.py that pytest has survived
         sys.path[:] = path
         scene, operator = pickle.loads(work)
     except BaseException as error:
@@ -86,7 +89,7 @@ def _ask(hash_seed: str, work: bytes) -> tuple[str, Any]:
 @functools.cache
 def _process(hash_seed: str) -> tuple[IO[bytes], IO[bytes]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", _WORKER, str(_HASH_SEEDS[hash_seed])],
+        [sys.executable, "-P", "-c", _WORKER, str(_HASH_SEEDS[hash_seed])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},

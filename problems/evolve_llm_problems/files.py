@@ -7,8 +7,10 @@ from pathlib import Path
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
+from evolve_llm_problems.columns import Naming
+from evolve_llm_problems.delimited import named_delimiter
 from evolve_llm_problems.readers import read_rows
-from evolve_llm_problems.rows import Naming, to_problem
+from evolve_llm_problems.rows import to_problem
 
 
 def load(
@@ -20,27 +22,31 @@ def load(
     format: str | None = None,
     grader: str | None = None,
     prefix: str | None = None,
+    delimiter: str | None = None,
 ) -> Iterator[Problem]:
     """The problems of the file at path ``argument``, one a row, lazily.
 
     ``question``, ``answer`` and ``id`` name columns (dots reach inside: ``reward_model.ground_truth``);
     ``id=row`` numbers the rows. ``format`` and ``grader`` hold for all rows. ``prefix`` begins the ids
-    that are only numbers; it is the file's name without its suffix unless given. docs/problems.md lists
-    what is guessed otherwise.
+    that are only numbers; it is the file's name without its suffix unless given. ``delimiter`` parts the
+    cells of a CSV file: a character, or ``tab``. docs/problems.md lists what is guessed otherwise.
 
     Raises UserError for a file that cannot be read (see ``read_rows``), a missing column, and two rows with
     one id.
     """
     if not argument:
         raise UserError("file needs a path: file:problems.jsonl")
-    yield from read(argument, Naming(question, answer, id, format, grader), prefix)
+    yield from read(argument, Naming(question, answer, id, format, grader), prefix, delimiter)
 
 
-def read(file: str, naming: Naming, prefix: str | None = None) -> Iterator[Problem]:
+def read(
+    file: str, naming: Naming, prefix: str | None = None, delimiter: str | None = None
+) -> Iterator[Problem]:
     """What ``load`` does, for other loaders of this package to build on."""
     path = Path(file).expanduser()
     first_seen: dict[str, str] = {}
-    for row in read_rows(path):
+    parting = named_delimiter(delimiter) if delimiter is not None else None
+    for row in read_rows(path, parting, naming.known()):
         problem = to_problem(row, naming, prefix or path.stem)
         first = first_seen.setdefault(problem.id, row.where)
         if first != row.where:

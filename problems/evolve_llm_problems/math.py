@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm_problems import files
-from evolve_llm_problems.readers import Row
-from evolve_llm_problems.rows import Naming, to_problem
+from evolve_llm_problems.columns import Naming
+from evolve_llm_problems.lines import Row
+from evolve_llm_problems.rows import to_problem
 
 
 def aime25(argument: str = "", *, path: str | None = None) -> Iterator[Problem]:

@@ -98,7 +98,7 @@ def _problems(deck: Sequence[str], size: int, seed: int, config: Mapping[str, An
 
 def _draw(asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Entries as they are drawn; the process ends when the caller stops taking them."""
-    # -P: the caller's folder may hold a `problems` or `reasoning_gym` of its own.
+    # -P: the caller's folder may hold a `random.py` or `reasoning_gym` of its own.
     command = [sys.executable, "-P", "-m", "evolve_llm_problems.reasoning_gym_draw"]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     with tempfile.TemporaryFile() as errors:

@@ -8,34 +8,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.scheme.formats import last_boxed
-from evolve_llm_problems.instructions import split_instruction
-from evolve_llm_problems.readers import Row
-
-QUESTION = ("question", "problem", "prompt", "input", "query", "instruction")
-ANSWER = (
-    "answer", "final_answer", "target", "ground_truth", "reward_model.ground_truth", "expected_answer",
-    "expected", "label", "solution", "output",
-)  # fmt: skip
-ID = (
-    "id",
-    "uid",
-    "uuid",
-    "problem_id",
-    "task_id",
-    "question_id",
-    "problem_idx",
-    "index",
-    "idx",
-    "extra_info.index",
+from evolve_llm_problems.chats import Chat, read_chat
+from evolve_llm_problems.columns import (
+    ANSWER,
+    CHOICES,
+    ID,
+    QUESTION,
+    SUBJECT,
+    Naming,
+    find,
+    first,
+    listed,
+    lookup,
 )
-CHOICES = ("choices", "options")
-SUBJECT = ("subject", "category", "extra_info.subfield")
+from evolve_llm_problems.instructions import split_instruction
+from evolve_llm_problems.lines import Row
 
 DEFAULT_GRADERS = {"boxed": "math", "option": "option", "tags": "exact"}
 
@@ -44,18 +36,6 @@ _LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|^[-+*/^()\d\s.,=xyzn]*[\d\^][-+*/^(
 _OPTION_LINE = re.compile(
     r"^[ \t*]*(?:option[ \t]*)?\(?([A-Z])\)?[ \t]*[).:][ \t]*\S", re.IGNORECASE | re.MULTILINE
 )
-_MISSING = object()
-
-
-@dataclass(frozen=True)
-class Naming:
-    """What the user named. None: guess. ``id="row"`` numbers the rows."""
-
-    question: str | None = None
-    answer: str | None = None
-    id: str | None = None
-    format: str | None = None
-    grader: str | None = None
 
 
 def to_problem(row: Row, naming: Naming, prefix: str) -> Problem:
@@ -68,10 +48,12 @@ def to_problem(row: Row, naming: Naming, prefix: str) -> Problem:
     if entry is not None and naming.question is None and naming.answer is None:
         return _gym_problem(row, naming, prefix, entry)
     asked = _question(row, naming)
-    question, instruction, hint = split_instruction(asked)
-    reference = _answer(_find(values, naming.answer, ANSWER, row), row)
+    question, instruction, hint = split_instruction(asked.question)
+    reference = _answer(find(row, naming.answer, ANSWER), row)
+    if reference is None and naming.answer is None:
+        reference = _answer(asked.answer, row)
     letters = [letter.upper() for letter in _OPTION_LINE.findall(question)]
-    choices = _first(values, CHOICES)
+    choices = first(values, CHOICES)
     if isinstance(choices, list) and len(choices) > 1 and len(letters) < 2:
         question, reference, letters = _with_choices(question, choices, reference, row)
     form = naming.format or _format_of(hint, reference, letters)
@@ -93,82 +75,25 @@ def to_problem(row: Row, naming: Naming, prefix: str) -> Problem:
     )
 
 
-def _lookup(values: Mapping[str, Any], name: str) -> Any:
-    """The column ``name``, or by dots what lies in it; _MISSING where there is none."""
-    if name in values:
-        return values[name]
-    head, dot, rest = name.partition(".")
-    inner = values.get(head) if dot else None
-    if isinstance(inner, str) and inner.lstrip().startswith("{"):
-        try:
-            inner = json.loads(inner)
-        except ValueError:
-            return _MISSING
-    return _lookup(inner, rest) if isinstance(inner, Mapping) else _MISSING
-
-
-def _find(values: Mapping[str, Any], named: str | None, guesses: tuple[str, ...], row: Row) -> Any:
-    if named is not None:
-        value = _lookup(values, named)
-        if value is _MISSING:
-            raise UserError(f"{row.where} has no column {named!r}; it has {_columns(values)}")
-        return value
-    return _first(values, guesses)
-
-
-def _first(values: Mapping[str, Any], guesses: tuple[str, ...]) -> Any:
-    folded = {key.lower(): value for key, value in values.items() if isinstance(key, str)}
-    for guess in guesses:
-        value = _lookup(folded, guess)
-        if value is not _MISSING and value is not None and value != "":
-            return value
-    return None
-
-
-def _columns(values: Mapping[str, Any]) -> str:
-    return ", ".join(repr(key) for key in values) or "none"
-
-
-def _question(row: Row, naming: Naming) -> str:
-    value = _find(row.values, naming.question, QUESTION, row)
+def _question(row: Row, naming: Naming) -> Chat:
+    value = find(row, naming.question, QUESTION)
     if value is None:
         if naming.question is not None:
             raise UserError(f"{row.where} has nothing in its column {naming.question!r}")
         raise UserError(
             f"{row.where} has no question: none of the columns {', '.join(QUESTION)} holds one. It has "
-            f"{_columns(row.values)}; name yours with ?question=COLUMN (and ?answer=COLUMN)"
+            f"{listed(row.values)}; name yours with ?question=COLUMN (and ?answer=COLUMN)"
         )
-    if isinstance(value, str) and value.lstrip().startswith("[{"):  # a conversation in a cell of a CSV file
+    if isinstance(value, str) and value.lstrip().startswith("[{"):  # a chat in a cell of a CSV file
         try:
             value = json.loads(value)
-        except ValueError:
-            return str(value)
+        except (ValueError, RecursionError):
+            return Chat(str(value))
     if isinstance(value, list):
-        return _conversation(value, row)
+        return read_chat(value, row.where)
     if not isinstance(value, str):
         raise UserError(f"{row.where}: the question is of type {type(value).__name__}, not text")
-    return value
-
-
-def _conversation(messages: list[Any], row: Row) -> str:
-    """The one question of a list of chat messages, what a system message says ahead of it."""
-    texts: list[str] = []
-    for message in messages:
-        role = message.get("role") if isinstance(message, Mapping) else None
-        if role not in ("system", "user"):
-            raise UserError(
-                f"{row.where}: the question is a conversation with a message of role {role!r}; "
-                "a problem is one question, in user (and system) messages"
-            )
-        content = message.get("content")
-        if isinstance(content, list) and all(
-            isinstance(p, Mapping) and p.get("type") == "text" for p in content
-        ):
-            content = "\n".join(str(part.get("text", "")) for part in content)
-        if not isinstance(content, str):
-            raise UserError(f"{row.where}: a message of the question holds something other than text")
-        texts.append(content)
-    return "\n\n".join(texts)
+    return Chat(value)
 
 
 def _answer(value: Any, row: Row) -> str | None:
@@ -244,7 +169,7 @@ def _id(row: Row, naming: Naming, prefix: str) -> str:
     by_number = f"{prefix}/{row.number}"
     if naming.id == "row" and "row" not in row.values:
         return by_number
-    value = _find(row.values, naming.id, ID, row)
+    value = find(row, naming.id, ID)
     if value is None:
         if naming.id is not None:
             raise UserError(f"{row.where} has nothing in its column {naming.id!r}")
@@ -257,16 +182,16 @@ def _id(row: Row, naming: Naming, prefix: str) -> str:
 
 def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {
-        "source": _lookup(values, "data_source"),
-        "subject": _first(values, SUBJECT),
-        "difficulty": _lookup(values, "extra_info.difficulty"),
+        "source": lookup(values, "data_source"),
+        "subject": first(values, SUBJECT),
+        "difficulty": lookup(values, "extra_info.difficulty"),
     }
     return {key: value for key, value in found.items() if isinstance(value, str) and value}
 
 
 def _gym_entry(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """``(task, entry)`` of a Reasoning Gym row as RL data sets carry it, or None."""
-    entry = _lookup(values, "extra_info.entry")
+    entry = lookup(values, "extra_info.entry")
     if isinstance(entry, str):
         try:
             entry = json.loads(entry)
@@ -275,7 +200,7 @@ def _gym_entry(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
     if not (isinstance(entry, dict) and isinstance(entry.get("question"), str) and "answer" in entry):
         return None
     inner = entry.get("metadata")
-    task = _lookup(values, "extra_info.dataset_name")
+    task = lookup(values, "extra_info.dataset_name")
     if not isinstance(task, str) and isinstance(inner, dict):
         task = inner.get("source_dataset")
     return (task, entry) if isinstance(task, str) else None

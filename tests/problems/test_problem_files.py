@@ -143,7 +143,7 @@ def test_rows_of_reasoning_gym_keep_their_entry(tmp_path: Path) -> None:
         ("a.jsonl", b'{"question": 3}\n', "of type int, not text"),
         ("a.jsonl", b'{"question": "x", "answer": {"a": 1}}\n', "answer is of type dict"),
         ("a.jsonl", b'{"question": "x", "id": [1]}\n', "id is of type list"),
-        ("a.jsonl", b'{"prompt": [{"role": "assistant", "content": "x"}]}\n', "role 'assistant'"),
+        ("a.jsonl", b'{"prompt": [{"role": "assistant", "content": "x"}]}\n', "the user asks nothing"),
         ("a.jsonl", b'{"question": "x", "choices": ["a", "b"], "answer": "c"}\n', "none of its 2 choices"),
         ("a.json", b'{"question": "x"}', "must hold a JSON array"),
         ("a.json", b'[{"question": "x"}, ', "half-written"),
@@ -176,7 +176,7 @@ def test_no_bytes_make_a_traceback(
 
 
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evolve_llm_problems.readers.LONGEST_LINE", 1024 * 1024)
+    monkeypatch.setattr("evolve_llm_problems.lines.LONGEST_LINE", 1024 * 1024)
     (tmp_path / "a.jsonl").write_bytes(b'{"question": "' + b"x" * 2**20 + b'"}')
     with pytest.raises(UserError, match="line 1 is longer than 1 MiB"):
         load_problems(str(tmp_path / "a.jsonl"))

@@ -217,11 +217,3 @@ def test_a_plug_in_that_cannot_be_imported(
         registry.load("grader", "empty")
     with pytest.raises(UserError, match=r"the grader 'bad' .* cannot be imported: at import"):
         registry.load("grader", "bad")
-
-
-def test_two_packages_that_claim_one_name(plug_ins: Any) -> None:
-    plug_ins(("one", "math:pi"), ("one", "math:e"))
-    with pytest.raises(UserError, match="two installed packages define the grader 'one': math:e and math:pi"):
-        registry.available("grader")
-    plug_ins(("one", "math:pi"), ("one", "math:pi"))
-    assert list(registry.available("grader")) == ["one"]

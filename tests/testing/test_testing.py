@@ -23,7 +23,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_without_hypothesis_there_is_one_clear_error() -> None:
     found = run("import sys; sys.modules['hypothesis'] = None; import evolve_llm.testing")
     assert found.stderr.strip().splitlines()[-1] == (
-        "ImportError: evolve_llm.testing needs hypothesis, which is not installed: pip install 'evolve-llm[test]'"
+        "ImportError: evolve_llm.testing needs hypothesis, which is not installed: pip install 'evolve-llm[check]'"
     )
 
 

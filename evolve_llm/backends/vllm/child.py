@@ -20,12 +20,21 @@ _PAUSE = 1.0
 
 @contextlib.contextmanager
 def children_end_with_us() -> Iterator[None]:
-    """Processes started meanwhile, and theirs, end when this one does."""
-    os.environ[VARIABLE] = str(os.getpid())
+    """Processes started meanwhile, and theirs, end when this one does.
+
+    They do not look for modules in the current folder first, as ``python -c`` does, with which they are started: a
+    ``random.py`` of the user's would hide Python's own. Where this process looks, they look too.
+    """
+    given = {VARIABLE: str(os.getpid()), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         yield
     finally:
-        os.environ.pop(VARIABLE, None)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def end_with_parent() -> None:
