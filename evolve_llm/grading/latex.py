@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from evolve_llm.grading import readings
 from evolve_llm.grading.normalize import plain
-from evolve_llm.scheme.formats import last_boxed
+from evolve_llm.scheme.formats import final_boxes
 
 Kind = Literal["tuple", "set", "list", "plain"]
 
 _DROP = re.compile(
-    r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|quad|qquad|mathstrut)(?![a-zA-Z])|\\[,;:!]|~"
+    r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|mathstrut)(?![a-zA-Z])|\\q?quad|(?<!\\)\\[,;:!]|~"
 )
 _WORDS = [
     (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
@@ -22,14 +23,16 @@ _WORDS = [
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"\\div(?![a-zA-Z])|[÷∕⁄]"), "/"),
     (re.compile(r"\^\s*(?:\\circ(?![a-zA-Z])|\{\s*\\circ\s*\})|\\degree(?![a-zA-Z])|º"), "°"),
-    (re.compile(r"\\leq?(?![a-zA-Z])|≤|⩽"), r"\\le "),
-    (re.compile(r"\\geq?(?![a-zA-Z])|≥|⩾"), r"\\ge "),
-    (re.compile(r"\\(?:neq|ne)(?![a-zA-Z])|≠"), r"\\ne "),
+    (re.compile(r"\\(?:leq?|leqslant)(?![a-zA-Z])|≤|⩽|<="), r"\\le "),
+    (re.compile(r"\\(?:geq?|geqslant)(?![a-zA-Z])|≥|⩾|>="), r"\\ge "),
+    (re.compile(r"\\(?:neq|ne)(?![a-zA-Z])|≠|!="), r"\\ne "),
+    (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
+    (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    (re.compile(r"\{:\}"), ":"),
     (re.compile(r"\\lbrace(?![a-zA-Z])"), r"\\{"),
     (re.compile(r"\\rbrace(?![a-zA-Z])"), r"\\}"),
     (re.compile(r"\\(?:varnothing|emptyset)(?![a-zA-Z])|∅"), r"\\emptyset "),
     (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\(?:text|mathrm)\{\s*(?:or|and)\s*\}"), ","),
 ]
 _SYMBOLS = {
     "π": "\\pi ",
@@ -45,20 +48,21 @@ _SYMBOLS = {
     "φ": "\\phi ",
     "ω": "\\omega ",
 }
+_BLANK = re.compile(r"(?<!\\)\\ ")
+_SPELT = re.compile(r"[0-9A-Za-z $+\-/.,=()\[\]:;%^_|']*")
+"""Text in which nothing has a second spelling."""
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _ROOT = re.compile(r"(?:√|(?<![\\a-zA-Z])sqrt)\s*(?:\(([^()]{1,200})\)|(\d+|[a-zA-Z]))")
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox|operatorname)\s*\{([^{}]*)\}")
-_ASSIGNED = re.compile(
-    r"([a-zA-Z](?:_\{?\w{1,3}\}?)?|[a-zA-Z]\([a-zA-Z]\))\s*(?:=|\\in(?![a-zA-Z]))(?!=)\s*(.+)", re.DOTALL
-)
 _UNIT = re.compile(
     r"(?s)(.*?[\d)}\]a-zA-Z])\s*"
     r"(°|\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]*\}(?:\^\{?[23]\}?)?|(?<=[\d)} ])(?:"
     r"degrees?|radians?|units?|dollars?|cents?|cm|mm|km|meters?|metres?|inches|feet|miles|"
-    r"seconds?|minutes?|hours?|days?|weeks?|months?|years?|kg|grams?|liters?|litres?|percent|points?|ways"
+    r"seconds?|minutes?|hours?|days?|weeks?|months?|years?|kg|grams?|liters?|litres?|percent(?:age)?|pct|points?|ways"
     r")(?:\^\{?[23]\}?)?)"
 )
+_DOUBLED = re.compile(r"\\\\(?=[a-zA-Z,;:!{}()\[\]])")
 _TRIGONOMETRIC = re.compile(r"sin|cos|tan|cot|sec|csc")
 _WORD = re.compile(r"[^\W\d_]{3,}(?:[ '-][^\W\d_]+)*")
 _BETWEEN = re.compile(r"(?<=[A-Za-z0-9]) (?=[A-Za-z0-9])")
@@ -87,21 +91,24 @@ def tidied(text: str) -> str:
     gives fractions, products, degrees, superscripts and relations one spelling each.
     """
     text = plain_math(text)
-    if "boxed" in text:
-        text = last_boxed(text) or text
-    text = _unwrapped(text)
-    text = _DROP.sub("", text).replace("\\ ", " ").replace("\\%", "%").replace("\\$", "").replace("$", "")
-    for pattern, replacement in _WORDS:
-        text = pattern.sub(replacement, text)
-    for _ in range(4):
+    if "boxed" in text or "\\fbox" in text:
+        text = final_boxes(text) or text
+    text = readings.joined_groups(_unwrapped(_single_backslashes(text)))
+    if _SPELT.fullmatch(text) is None:
+        text = _BLANK.sub(" ", _DROP.sub("", text)).replace("\\%", "%").replace("\\$", "")
+        for pattern, replacement in _WORDS:
+            text = pattern.sub(replacement, text)
+    text = text.replace("$", "")
+    for _ in range(4 if "sqrt" in text or "√" in text else 0):
         text, count = _ROOT.subn(lambda match: f"\\sqrt{{{match[1] or match[2]}}}", text)
         if not count:
             break
     text = " ".join(text.split())
     if text.endswith(".") and not text.endswith("..."):
         text = text[:-1].rstrip()
+    text = readings.listed(readings.without_lead(text))
     whole = _WRAPPED.fullmatch(text)
-    return whole[1].strip() if whole else text
+    return readings.spaced_number(whole[1].strip() if whole else text)
 
 
 _remembered = lru_cache(maxsize=8192)(tidied)
@@ -123,6 +130,11 @@ def plain_math(text: str) -> str:
         else:
             out.append(character)
     return "".join(out)
+
+
+def _single_backslashes(text: str) -> str:
+    r"""LaTeX that was escaped once too often, ``\\\\frac``, as it was meant; rows of matrices keep their ends."""
+    return text if "\\\\" not in text or "\\begin" in text else _DOUBLED.sub(r"\\", text)
 
 
 def _unwrapped(text: str) -> str:
@@ -151,18 +163,15 @@ def split_unit(text: str) -> tuple[str, str]:
         return text, ""
     unit = _WRAPPED.sub(lambda inner: inner[1], match[2]).replace("{", "").replace("}", "")
     unit = unit.strip().casefold().rstrip(".")
-    unit = {"°": "degree", "percent": "%", "metre": "meter", "litre": "liter"}.get(
-        unit.rstrip("s"), unit.rstrip("s")
-    )
+    unit = {
+        "°": "degree",
+        "percent": "%",
+        "percentage": "%",
+        "pct": "%",
+        "metre": "meter",
+        "litre": "liter",
+    }.get(unit.rstrip("s"), unit.rstrip("s"))
     return match[1].rstrip(), unit
-
-
-def split_assignment(text: str) -> tuple[str, str]:
-    r"""The name and the rest of ``x = 5`` or ``x \in [1,2]``; ('', text) where there is no such thing."""
-    match = _ASSIGNED.fullmatch(text)
-    if match is None or "=" in match[2]:
-        return "", text
-    return match[1], match[2].strip()
 
 
 def is_word(text: str) -> bool:
@@ -194,6 +203,8 @@ def split(text: str) -> Parts:
         return Parts("plain", "", (text,))
     while text[:1] == "(" and _closes_at_end(text) and len(_elements(text[1:-1])) == 1:
         text = text[1:-1].strip()
+    if text[:1] == "{" and text[-1:] == "}" and _closes_at_end(text) and len(_elements(text[1:-1])) > 1:
+        text = text[1:-1].strip()  # braces that only group
     if text.startswith("\\{") and text.endswith("\\}"):
         return Parts("set", "{}", tuple(_elements(text[2:-2])))
     if text[:1] in ("(", "[") and text[-1:] in (")", "]") and _closes_at_end(text):
@@ -223,15 +234,27 @@ def _closes_at_end(text: str) -> bool:
 
 
 def _elements(text: str) -> list[str]:
-    """The text cut at its top-level commas and semicolons."""
+    """The text cut at its top-level commas and semicolons; at semicolons alone where these group what has commas."""
+    separators = _separators(text)
     elements, depth, start = [], 0, 0
     for place, character in enumerate(text):
         if character in "([{":
             depth += 1
         elif character in ")]}":
             depth -= 1
-        elif character in ",;" and depth == 0:
+        elif character in separators and depth == 0:
             elements.append(text[start:place].strip())
             start = place + 1
     elements.append(text[start:].strip())
     return elements
+
+
+def _separators(text: str) -> str:
+    if ";" not in text or "," not in text:
+        return ",;"
+    depth, seen = 0, set()
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and character in ",;":
+            seen.add(character)
+    return ";" if seen == {",", ";"} else ",;"

@@ -7,11 +7,12 @@ tuples, intervals and sets; and, in a worker, Math-Verify with sympy checking wh
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from evolve_llm.grading import latex, numbers
+from evolve_llm.grading import latex, numbers, readings
 from evolve_llm.grading.base import Grade, Isolation, Verdict
 from evolve_llm.grading.normalize import folded
 
@@ -124,12 +125,19 @@ def _compare(answer: str, gold: str, full: bool, depth: int) -> _Outcome:
     if _STRANGE.search(answer):
         # Look-alike letters and the like: a parser would drop them and read the rest.
         return _Outcome(False, "unknown-symbols")
-    given_name, given = latex.split_assignment(answer)
-    wanted_name, wanted = latex.split_assignment(gold)
-    if given_name and wanted_name and given_name != wanted_name:
+    given_name, given = readings.split_names(answer)
+    wanted_name, wanted = readings.split_names(gold)
+    if given_name and wanted_name and not _same_name(given_name, wanted_name):
         given, wanted = answer, gold
+    elif given_name != wanted_name and _equal_equations(answer, gold, full):
+        return _Outcome(True, "exact-sympy")
+    given, wanted = _as_intervals(answer, given, gold, wanted)
     if latex.is_word(wanted) or latex.is_word(given) or (":" in wanted) != (":" in given):
         return _Outcome(folded(given) == folded(wanted), "exact-text")
+    grid, target = readings.matrix(given), readings.matrix(wanted)
+    if grid is not None and target is not None:
+        return _matrices(grid, target, full, depth)
+    given, wanted = _with_points(given, wanted)
     parts, model = latex.split(given), latex.split(wanted)
     if numbers.ungrouped(wanted) != wanted:  # 100,200 is a number, 100, 200 a list
         model = latex.Parts("plain", "", (wanted,))
@@ -140,11 +148,92 @@ def _compare(answer: str, gold: str, full: bool, depth: int) -> _Outcome:
     return _compound(parts, model, full, depth)
 
 
+def _same_name(one: str, other: str) -> bool:
+    """``x_1`` and ``x`` name one thing, ``x_1`` and ``x_2`` do not."""
+    base = readings.base_of(one)
+    return one == other or (base == readings.base_of(other) and base in (one, other))
+
+
+def _as_intervals(answer: str, given: str, gold: str, wanted: str) -> tuple[str, str]:
+    """An inequality as its interval, where the other side is an interval, or says it of the same variable."""
+    mine, theirs = readings.interval(answer), readings.interval(gold)
+    if mine is None and theirs is None:
+        return given, wanted
+    if mine is not None and theirs is not None:
+        return (mine[1], theirs[1]) if mine[0] == theirs[0] else (given, wanted)
+    if mine is not None:
+        return (mine[1], wanted) if latex.split(wanted).kind == "tuple" else (given, wanted)
+    assert theirs is not None
+    return (given, theirs[1]) if latex.split(given).kind == "tuple" else (given, wanted)
+
+
+def _equal_equations(answer: str, gold: str, full: bool) -> bool:
+    """Whether both are equations, and one a multiple of the other."""
+    one, other = readings.equation(answer), readings.equation(gold)
+    if one is None or other is None or any(numbers.explosive(side) for side in (*one, *other)):
+        return False
+    if not full:
+        raise _Undecided
+    from evolve_llm.grading import symbolic
+
+    return symbolic.proportional(one, other)
+
+
+def _matrices(one: readings.Matrix, other: readings.Matrix, full: bool, depth: int) -> _Outcome:
+    if one.shape != other.shape or one.shape[0] * one.shape[1] > _MAX_ELEMENTS:
+        return _Outcome(False, "structure")
+    pairs = zip(sum(one.rows, ()), sum(other.rows, ()), strict=True)
+    outcomes = [_compare(mine, theirs, full, depth + 1) for mine, theirs in pairs]
+    failed = [outcome for outcome in outcomes if not outcome.same]
+    return failed[0] if failed else _weakest(outcomes)
+
+
+def _with_points(given: str, wanted: str) -> tuple[str, str]:
+    """Decimal commas as points: where no other reading is possible, or where the other side has a point."""
+    mine = readings.decimal_comma(given, only=True) or given
+    theirs = readings.decimal_comma(wanted, only=True) or wanted
+    if "." in theirs and (found := readings.decimal_comma(mine, only=False)) is not None:
+        return found, theirs
+    if "." in mine and (found := readings.decimal_comma(theirs, only=False)) is not None:
+        return mine, found
+    return mine, theirs
+
+
+def _by_name(parts: latex.Parts, model: latex.Parts) -> tuple[latex.Parts, latex.Parts]:
+    """Lists such as ``x = 1, y = 2`` in one order: by name where both have names, else as written, as a tuple."""
+    mine, theirs = _names(parts), _names(model)
+    if mine is None and theirs is None:
+        return parts, model
+    if mine is not None and theirs is not None:
+        if sorted(mine) == sorted(theirs) and len(set(mine)) == len(mine):
+            parts = _ordered(parts, [mine.index(name) for name in theirs])
+        return parts, model
+    if mine is not None:
+        return _ordered(parts, range(len(mine))), model
+    return parts, _ordered(model, range(len(theirs or ())))
+
+
+def _names(parts: latex.Parts) -> list[str] | None:
+    """The names of a list whose elements name different things; None for any other answer."""
+    if parts.kind != "list":
+        return None
+    names = [readings.split_names(one)[0] for one in parts.elements]
+    return names if all(names) and len({readings.base_of(one) for one in names}) > 1 else None
+
+
+def _ordered(parts: latex.Parts, places: Iterable[int]) -> latex.Parts:
+    return latex.Parts("tuple", "()", tuple(parts.elements[place] for place in places))
+
+
 def _compound(parts: latex.Parts, model: latex.Parts, full: bool, depth: int) -> _Outcome:
     differs = _Outcome(False, "structure")
+    parts, model = _by_name(parts, model)
     kinds = {parts.kind, model.kind}
     if kinds == {"tuple", "set"} or (kinds == {"plain", "tuple"}):
         return differs
+    if parts.kind == "list" and model.kind == "plain":  # 1/2 or 0.5
+        outcomes = [_compare(one, model.elements[0], full, depth + 1) for one in parts.elements]
+        return _weakest(outcomes) if all(one.same for one in outcomes) else differs
     if "plain" in kinds and (len(parts.elements) != len(model.elements) or "\\cup" in model.elements[0]):
         return differs
     if parts.kind == model.kind == "tuple" and parts.brackets != model.brackets:
@@ -281,14 +370,31 @@ def _expressions(
 
 
 def _canonical(text: str, full: bool, depth: int = 0) -> str:
-    name, text = latex.split_assignment(text)
-    if name and depth:  # x = 1, y = 2 is not y = 1, x = 2
-        return f"{name} = {_canonical(text, full, depth)}"
+    name, text = readings.split_names(text)
+    found = readings.interval(text)
+    text = text if found is None else found[1]
+    text = readings.decimal_comma(text, only=True) or text
     if latex.is_word(text) or depth > 3 or latex.too_deep(text) or _STRANGE.search(text):
         return folded(latex.dense(text))
+    grid = readings.matrix(text)
+    if grid is not None:
+        rows = [", ".join(_canonical(cell, full, depth + 1) for cell in row) for row in grid.rows]
+        return f"[[{'], ['.join(rows)}]]"
+    sides = None if name else readings.equation(text)
+    if sides is not None and not any(numbers.explosive(side) for side in sides):
+        if not full:
+            raise _Undecided
+        from evolve_llm.grading import symbolic
+
+        return symbolic.equation_key(sides) or latex.dense(text)
     parts = latex.split(text) if numbers.ungrouped(text) == text else latex.Parts("plain", "", (text,))
     if parts.kind != "plain" and len(parts.elements) <= _MAX_ELEMENTS:
+        names = _names(parts)
+        if names is not None:  # x = 1, y = 2 is y = 2, x = 1, and not y = 1, x = 2
+            parts = _ordered(parts, sorted(range(len(names)), key=names.__getitem__))
         elements = [_canonical(element, full, depth + 1) for element in parts.elements]
+        if parts.kind == "list" and len(set(elements)) == 1:
+            return elements[0]
         if parts.kind == "tuple":
             return f"{parts.brackets[0]}{', '.join(elements)}{parts.brackets[1]}"
         return f"{{{', '.join(sorted(set(elements)))}}}"

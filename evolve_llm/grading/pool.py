@@ -7,6 +7,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -72,8 +73,14 @@ class GradingPool:
     async def grade(self, problem: Problem, answer: str | None) -> Verdict:
         """The verdict on an answer. Whatever the answer does, this returns.
 
+        Where the problem's format has to guess where an answer is, the rule names that reading first.
         Raises UserError when the problem names an unknown grader, and SandboxUnavailable as `require` does.
         """
+        verdict = await self._judged(problem, answer)
+        reading = registry.load("answer format", problem.format).reading
+        return replace(verdict, rule=f"{reading}:{verdict.rule}") if reading else verdict
+
+    async def _judged(self, problem: Problem, answer: str | None) -> Verdict:
         self._check_open()
         if problem.grader is None or problem.reference is None:
             return Verdict(Grade.UNGRADED, "no-reference")

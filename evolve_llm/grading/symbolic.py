@@ -77,6 +77,39 @@ def compare(answer: Any, gold: Any) -> tuple[bool, str]:
     return bool(yes), "math-verify"
 
 
+def proportional(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two equations, each given by its sides, are multiples of each other: the same solutions, always."""
+    left, right = _difference(one), _difference(other)
+    if left is None or right is None or left.free_symbols != right.free_symbols or not left.free_symbols:
+        return False
+    if left == 0 or right == 0 or not (left.is_polynomial() and right.is_polynomial()):
+        return False
+    factor = sympy.cancel(left / right)
+    return bool(factor.is_number and factor != 0)
+
+
+def equation_key(sides: tuple[str, str]) -> str | None:
+    """A text that multiples of one polynomial equation share; a linear one is solved for ``y``, or its last letter."""
+    difference = _difference(sides)
+    if difference is None or not difference.free_symbols or not difference.is_polynomial():
+        return None
+    symbols = sorted(difference.free_symbols, key=lambda one: one.name)
+    polynomial = sympy.Poly(difference, *symbols)
+    if polynomial.total_degree() == 1:
+        unknown = next((one for one in symbols if one.name == "y"), symbols[-1])
+        solution = key(sympy.solve(difference, unknown)[0])
+        return solution if unknown.name == "y" or len(symbols) == 1 else f"{unknown.name} = {solution}"
+    return f"0 = {sympy.sstr(polynomial.monic().as_expr(), order='lex')}"
+
+
+def _difference(sides: tuple[str, str]) -> Any | None:
+    left, right = parsed(sides[0]), parsed(sides[1])
+    if not isinstance(left, sympy.Expr) or not isinstance(right, sympy.Expr):
+        return None
+    found = sympy.expand(left - right)
+    return found.subs({one: sympy.Symbol(one.name) for one in found.free_symbols})
+
+
 def near(value: Any, decimal: Fraction, places: int) -> bool:
     """Whether a closed-form real number, rounded to that many places, is this decimal."""
     if not isinstance(value, sympy.Expr) or not _closed(value):

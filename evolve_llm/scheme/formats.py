@@ -13,8 +13,26 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-_BOX = re.compile(r"\\f?boxed\s*(?=\{)")
+from evolve_llm.scheme.statements import last_statement
+
+_BOX = re.compile(r"\\(?:f?boxed|fbox)\s*(?=\{)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_BETWEEN = 120
+"""Characters between two boxes of one statement at most."""
+_MOST_BOXES = 64
+"""Boxes of one statement at most."""
+_JOINT = re.compile(
+    r"(?:\n\s*+(?:[-*•]|\d{1,2}[.)])\s|\s|\$|\\[()\[\],;:! ]|\\\\|[,;&*{}]|[.:](?=\s*+(?:[\n*$({\\]|$))|\\q?quad"
+    r"|\\(?:text|textbf|mathrm|mbox)(?![a-zA-Z])|\b(?:and|or|for|parts?|cases?|the)\b|\(?(?:[a-h]|[1-9]|i{1,3}|iv|v)\)[.:]?)*+",
+    re.IGNORECASE,
+)
+_CONJUNCTION = re.compile(r"\b(?:and|or)\b", re.IGNORECASE)
+_APART = re.compile(
+    r"[\n.?!=:<>]|\b(?:is|are|was|were|not?|so|but|thus|hence|then|therefore|instead|rather|actually|wait|sorry|correct\w*"
+    r"|wrong|mistake|again|check\w*|gives?|equals?|becomes?|final\w*|answers?|which|since|because)\b",
+    re.IGNORECASE,
+)
+_BOX_NAME = re.compile(r"(?<![A-Za-z0-9_\\^}])(\\?[A-Za-z](?:_(?:\{\w{1,3}\}|\w))?)\s*=\s*\$?\s*$")
 _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
@@ -31,12 +49,15 @@ class AnswerFormat:
 
     ``extract`` takes a chain and gives its final answer as written, or None when there is none.
     ``prompts`` is the folder of the format's own templates; None means the built-in folder of the
-    same name beside the variation operators.
+    same name beside the variation operators. ``like`` names another format whose prompts serve this one too.
+    ``reading`` is put before the rule of every verdict, for a format that has to guess where the answer is.
     """
 
     name: str
     extract: Callable[[str], str | None]
     prompts: Path | Traversable | None = None
+    like: str = ""
+    reading: str = ""
 
 
 def last_boxed(text: str) -> str | None:
@@ -60,6 +81,73 @@ def last_boxed(text: str) -> str | None:
             if start in boxes and (last is None or start > last[0]):
                 last = (start, place)
     return text[last[0] + 1 : last[1]].strip() or None if last else None
+
+
+def final_boxes(text: str) -> str | None:
+    r"""The answer that the last statement boxes: the content of its box, or of all its boxes, with commas between.
+
+    Boxes belong to one statement where nothing but punctuation, ``and``, ``or``, labels of parts and the names of
+    what is boxed stand between them, or where one sentence joins them with ``and`` or ``or`` and says nothing of a
+    correction. Otherwise the last box is a second try, or a later step, and is read alone. A box that is repeated
+    counts once. The last box alone gives what ``last_boxed`` gives.
+    """
+    boxes = _outer_boxes(text)[-_MOST_BOXES:]
+    run = boxes[-1:]
+    for before in reversed(boxes[:-1]):
+        if not _together(text[before.end + 1 : run[-1].begin]):
+            break
+        run.append(before)
+    contents = [(_named(text, one) + text[one.start + 1 : one.end]).strip() for one in reversed(run)]
+    different = list({"".join(one.split()): one for one in contents if one})
+    if len(different) < 2:
+        return last_boxed(text)
+    by_dense = {"".join(one.split()): one for one in contents if one}
+    return ", ".join(by_dense[one] for one in different)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Where the command begins, and where its braces stand."""
+
+    begin: int
+    start: int
+    end: int
+
+
+def _outer_boxes(text: str) -> list[_Box]:
+    """Complete boxes that stand in no other box, in order. One pass."""
+    begins = {match.end(): match.start() for match in _BOX.finditer(text)}
+    if not begins:
+        return []
+    opened: list[int] = []
+    found: list[_Box] = []
+    for match in _BRACE.finditer(text, min(begins)):
+        place = match.start()
+        if text[place] == "{":
+            opened.append(place)
+        elif text[place] == "}" and opened:
+            start = opened.pop()
+            if start in begins:
+                while found and found[-1].start > start:
+                    found.pop()
+                found.append(_Box(begins[start], start, place))
+    return found
+
+
+def _together(between: str) -> bool:
+    """Whether what stands between two boxes joins them to one statement."""
+    if len(between) > _BETWEEN:
+        return False
+    joined = _BOX_NAME.sub("", between)
+    if _JOINT.fullmatch(joined):
+        return True
+    return _CONJUNCTION.search(joined) is not None and _APART.search(joined) is None
+
+
+def _named(text: str, box: _Box) -> str:
+    """``k = `` where it stands directly before a box."""
+    match = _BOX_NAME.search(text[max(0, box.begin - 24) : box.begin])
+    return f"{match[1]} = " if match is not None else ""
 
 
 def last_tagged(text: str) -> str | None:
@@ -97,7 +185,13 @@ def whole_text(text: str) -> str | None:
     return text.strip() or None
 
 
-boxed = AnswerFormat("boxed", last_boxed)
+def stated(text: str) -> str | None:
+    """What is boxed last; without a box, what the last statement says."""
+    return final_boxes(text) or last_statement(text)
+
+
+boxed = AnswerFormat("boxed", final_boxes)
+boxed_or_stated = AnswerFormat("boxed_or_stated", stated, like="boxed", reading="last-statement")
 tags = AnswerFormat("tags", last_tagged)
 option = AnswerFormat("option", last_option)
 code = AnswerFormat("code", last_code_block)

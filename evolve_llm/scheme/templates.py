@@ -184,13 +184,14 @@ class Templates:
     def _places(self, form: str, name: str) -> list[Path | Traversable]:
         file = f"{name}.md"
         places: list[Path | Traversable] = []
-        if self.override is not None:
-            places += [self.override / form / file, self.override / file]
         answer_format: AnswerFormat = registry.load("answer format", form)
+        folders = [name for name in (form, answer_format.like) if name]
+        if self.override is not None:
+            places += [*(self.override / folder / file for folder in folders), self.override / file]
         if answer_format.prompts is not None:
             places.append(answer_format.prompts / file)
         if self.builtin is not None:
-            places += [self.builtin / form / file, self.builtin / file]
+            places += [*(self.builtin / folder / file for folder in folders), self.builtin / file]
         return places
 
     def _find(self, form: str, name: str) -> _Source | None:

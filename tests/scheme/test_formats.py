@@ -20,7 +20,7 @@ PIECES = st.sampled_from(
 
 def slow_last_boxed(text: str) -> str | None:
     """The definition: from the last box backwards, the first whose braces balance."""
-    for match in reversed(list(re.finditer(r"\\f?boxed\s*(?=\{)", text))):
+    for match in reversed(list(re.finditer(r"\\(?:f?boxed|fbox)\s*(?=\{)", text))):
         depth, place = 0, match.end()
         while place < len(text):
             if text[place] == "\\":
