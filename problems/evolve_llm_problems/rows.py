@@ -29,7 +29,7 @@ from evolve_llm_problems.columns import (
 from evolve_llm_problems.instructions import split_instruction
 from evolve_llm_problems.lines import Row
 
-DEFAULT_GRADERS = {"boxed": "math", "option": "option", "tags": "exact"}
+DEFAULT_GRADERS = {"boxed": "math", "boxed_or_stated": "math", "option": "option", "tags": "exact"}
 
 _NUMBER = re.compile(r"[-+]?(\d[\d,]*)?\.?\d+(/\d+|e[-+]?\d+)?\s*%?", re.IGNORECASE)
 _LATEX = re.compile(r"\\[a-zA-Z]+|\$|[\^_]\{|^[-+*/^()\d\s.,=xyzn]*[\d\^][-+*/^()\d\s.,=xyzn]*$")
@@ -160,7 +160,7 @@ def _final(reference: str, form: str) -> str:
         return _letter(reference) or reference
     if "####" in reference:
         return reference.rpartition("####")[2].strip()
-    if form in ("boxed", "tags") and "boxed" in reference:
+    if form in ("boxed", "boxed_or_stated", "tags") and "boxed" in reference:
         return last_boxed(reference) or reference
     return reference
 
