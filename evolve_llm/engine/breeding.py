@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evolve_llm.engine.calling import Caller, Tokens, prompt_digest
-from evolve_llm.nouns.address import Address, Failure, Recalled
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Status
 from evolve_llm.nouns.errors import EvolveError, OperatorError, RequestError
+from evolve_llm.nouns.outcome import Failure, Recalled
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.seeding import derive, rng_scope

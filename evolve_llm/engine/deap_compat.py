@@ -24,9 +24,10 @@ from evolve_llm.backends.recorded import Recorded
 from evolve_llm.engine.breeding import Nursery
 from evolve_llm.engine.calling import Caller, Tokens, clean
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.nouns.address import Address, Failure
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Fitness, fitness_class
 from evolve_llm.nouns.errors import EvolveError, OperatorError, RequestError, UserError
+from evolve_llm.nouns.outcome import Failure
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt, Request
 from evolve_llm.nouns.seeding import derive
@@ -278,13 +279,12 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
         prompt: Prompt,
         recalled: Mapping[Address, object],  # noqa: ARG002
     ) -> Completion | Failure:
-        name = "/".join(map(str, (problem, *address)))
         seed = derive(self.seed, problem, *address)
         sampling = self.scheme.preset.sampling.sampling()
         async with self._permits:
             try:
                 made = await self.backend.generate(
-                    Request(name, prompt, sampling, seed, self.scheme.logprobs)
+                    Request(problem, address, prompt, sampling, seed, self.scheme.logprobs)
                 )
                 return replace(made, text=clean(made.text))
             except RequestError as error:

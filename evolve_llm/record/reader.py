@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evolve_llm.nouns.address import Address, Failure, Recalled
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Fitness, Status, fitness_class
+from evolve_llm.nouns.outcome import Failure, Recalled
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, FinishReason
 from evolve_llm.nouns.thinking import Parts, apart

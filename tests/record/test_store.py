@@ -12,7 +12,8 @@ import pytest
 
 from evolve_llm import BackendError, Completion, Generation, Problem, Request, StoreError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.nouns.address import Address, Failure
+from evolve_llm.nouns.address import Address
+from evolve_llm.nouns.outcome import Failure
 from evolve_llm.record import store
 from evolve_llm.record.run_files import LATER
 from evolve_llm.record.store import Store
