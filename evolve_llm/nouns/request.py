@@ -48,8 +48,9 @@ class Request:
     """One call to the model.
 
     ``problem`` (its id) and ``address`` say what it is for; they never change between resumes, and no two
-    requests of a run share them. ``seed`` is in [0, 2**63); a backend with a smaller range reduces it. ``logprobs`` asks for the
-    log-probabilities of the completion's tokens; a backend that cannot give them raises UserError at once.
+    requests of a run share them. ``seed`` is in [0, 2**63); a backend with a smaller range reduces it.
+    ``logprobs`` asks for the log-probabilities of the completion's tokens; a backend that cannot give them
+    raises UserError at once.
     """
 
     problem: str

@@ -71,6 +71,10 @@ class StoreReader:
         """Problems (by order) that have their answer."""
         return {order for (order,) in self._rows("SELECT ord FROM answers")}
 
+    def begun(self) -> set[int]:
+        """Problems (by order) of which a completion is stored."""
+        return {order for (order,) in self._rows("SELECT DISTINCT ord FROM completions")}
+
     def answers(self) -> dict[int, tuple[str | None, str | None]]:
         """The answer of each finished problem: (uid of the answering candidate, answer as written)."""
         return {
