@@ -95,10 +95,10 @@ class Population:
         try:
             yield
         finally:
-            calls: list[asyncio.Future[Any]] = [*self._calls, *self.nursery.waiting]
+            calls = list(self._calls)
             for call in calls:
                 call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
+            await asyncio.gather(*calls, self.nursery.close(), return_exceptions=True)
 
     async def _close_generation(
         self,
