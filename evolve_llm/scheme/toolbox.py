@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.scheme import registry
 from evolve_llm.scheme.operator import MACHINE_KEYWORDS, declared, own_parameters, settled
+from evolve_llm.scheme.parameters import wrong_parameters
 from evolve_llm.scheme.plan import Choice, plan_generation
 from evolve_llm.scheme.preset import OperatorSpec, Preset, reference_of
 from evolve_llm.scheme.templates import Templates
@@ -204,6 +205,8 @@ def _require(scheme: Scheme) -> None:
     for alias in ("select", "replace", "finish", "adapt", *scheme.stops):
         function = getattr(scheme.toolbox, alias, None)
         requires = function and declared(alias.partition("_")[0], function, "requires")
+        if function is not None:
+            _refuse_wrong(f"preset {preset.name!r}: [{alias}]", function, own_parameters(function))
         if (
             function is None
             or requires is None
@@ -214,6 +217,12 @@ def _require(scheme: Scheme) -> None:
             requires(preset, **own_parameters(function))
         except (ValueError, TypeError) as error:
             raise UserError(f"preset {preset.name!r}: [{alias}] {reference_of(function)}: {error}") from error
+
+
+def _refuse_wrong(where: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise UserError where a parameter is not what its annotation asks for."""
+    if wrong := wrong_parameters(function, given):
+        raise UserError(f"{where} {reference_of(function)}: {'; '.join(wrong)}")
 
 
 def _rehearse(scheme: Scheme) -> None:
@@ -300,6 +309,7 @@ class _Binder:
         )
         if missing:
             raise UserError(f"{where} {reference_of(function)} needs the parameter(s) {', '.join(missing)}")
+        _refuse_wrong(where, function, given)
         if "templates" in parameters:
             given["templates"] = self.templates.over(parameters["templates"].default)
             self.used.append(given["templates"])
