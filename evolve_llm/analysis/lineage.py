@@ -3,18 +3,18 @@
 An edge goes from parent to child and carries ``position``, the parent's first place in the child's prompt,
 counted from 0, and ``positions``, all its places. A node carries
 
-    generation, slot    where it was born
-    operator, parents   what made it, and of whom: uids in the prompt's order, repeats included
-    answer, answer_class, status, verdict, is_answer
-    fitness             tuple of its values
-    tokens              prompt and completion tokens it cost
+    parents     of whom it was made: uids in the prompt's order, repeats included
+    verdict, is_answer
+    fitness     tuple of its values
+    tokens      prompt and completion tokens it cost
+
+and every other stored field of ``Candidate`` but its texts (``operator``, ``answer_class``, ``status``, …).
 
 None is what there is not. In the graph of a whole run a node is ``problem id/uid`` and also carries ``problem``.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import unicodedata
@@ -23,14 +23,17 @@ from typing import Any
 
 import networkx as nx
 
+from evolve_llm.basics.nearest import among
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.columns import STORED
 from evolve_llm.record.store import Store
 
 SHOWN = 80
 """Characters of an answer that are written to a file."""
 
+_TOLD = [column for column in STORED if column.field not in ("problem", "text", "reasoning", "parents")]
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production 2
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
@@ -48,13 +51,8 @@ def lineage_graph(
         verdict = None if one.failed else verdicts.get(one.answer)
         graph.add_node(
             prefix + one.uid,
-            generation=one.generation,
-            slot=one.slot,
-            operator=one.operator,
+            **{column.field: column.plain(one) for column in _TOLD},
             parents=tuple(prefix + uid for uid in one.parents),
-            answer=one.answer,
-            answer_class=one.answer_class,
-            status=one.status.value,
             verdict=verdict.grade.value if verdict else None,
             fitness=one.fitness.values if one.fitness.valid else None,
             tokens=one.prompt_tokens + one.completion_tokens,
@@ -78,7 +76,7 @@ def run_lineage(store: Store, problem: str | None = None) -> nx.DiGraph[str]:
 
     if problem is not None:
         if problem not in ids:
-            raise UserError(f"no problem {problem!r} in {store.path}.{_suggestion(problem, ids)}")
+            raise UserError(f"no problem {problem!r} in {store.path}.{among(problem, ids)}")
         return graph_of(ids.index(problem))
     whole: nx.DiGraph[str] = nx.DiGraph()
     for order, name in enumerate(ids):
@@ -127,8 +125,8 @@ def _plain_attributes(data: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if key == "fitness":
             found |= {f"fitness_{i}" if i > 1 else "fitness": float(one) for i, one in enumerate(value, 1)}
-        elif key == "parents":
-            found[key] = legal(" ".join(value))
+        elif isinstance(value, list | tuple):
+            found[key] = legal(" ".join(map(str, value)))
         elif key in ("answer", "answer_class"):
             found[key] = short(value, SHOWN, distinct=key == "answer_class")
         else:
@@ -156,9 +154,3 @@ def short(text: str, limit: int, *, distinct: bool = False) -> str:
 
 def _seen(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) not in _INVISIBLE
-
-
-def _suggestion(problem: str, ids: list[str]) -> str:
-    near = difflib.get_close_matches(problem, ids, n=2)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"{hint} It has: {', '.join(ids[:10])}{', …' if len(ids) > 10 else ''}"

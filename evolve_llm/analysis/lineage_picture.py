@@ -1,40 +1,63 @@
 """The lineage of one problem as an SVG picture: a pure function from graph to text.
 
 Generations run from left to right; a box is a candidate, its colour the answer, a dark frame a correct one, and the
-lines the descent of the answer, the stronger the more of it came that way. Everything a model or a problem file
-wrote is cut short and escaped (invariant I9); the picture holds no script, no link and no foreign element.
+lines the descent of the answer, the stronger the more of it came that way. What is drawn where is worked out here;
+how it is written stands in ``templates/lineage.svg``, which escapes whatever it inserts. Everything a model or a
+problem file wrote is also cut short (invariant I9); the picture holds no script, no link and no foreign element.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
 from typing import Any, Literal
 
+import jinja2
 import networkx as nx
 
 from evolve_llm.analysis.lineage import contributions, legal, short
 
-Order = Literal["answer", "slot"]
+Sorting = Literal["answer", "slot"]
 
 # Okabe and Ito's colours for all kinds of colour vision (2008), lightened where black text stands on them
 _COLOURS = ("#56b4e9", "#e69f00", "#3fb58f", "#e48fc0", "#f2e25c", "#e58a4f", "#7f9fe0", "#b8a0d8")
 _OTHER, _NOTHING, _FAILED = "#c9ced6", "#ffffff", "#f3f4f6"
-_INK, _GREY, _RIGHT, _DESCENT = "#1f2937", "#6b7280", "#111827", "#334155"
-_FONT = "font-family=\"Inter, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif\""
+_INKS = {
+    "ink": "#1f2937",
+    "grey": "#6b7280",
+    "line": "#9ca3af",
+    "right": "#111827",
+    "descent": "#334155",
+    "other": _OTHER,
+}
 
 _COLUMN, _LEFT, _TOP, _LEGEND = 144, 28, 84, 262
 _TALLEST, _ROW, _TEXT_ROW = 900, 30, 20  # pixels; rows lower than the last hold no text
 
 
+def _environment() -> jinja2.Environment:
+    folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(
+        loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "short": lambda text, limit: legal(short(text, limit)),
+        "g": lambda number: f"{number:g}",
+        "f": lambda number: f"{number:.1f}",
+    }
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
 @dataclass(frozen=True, slots=True)
-class _Box:
-    """Where one candidate is drawn: its middle, and its layer."""
+class _Place:
+    """Where one candidate is drawn: its middle."""
 
     x: float
     y: float
-    layer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +65,24 @@ class _Scale:
     """Sizes that follow from how many candidates a layer holds."""
 
     row: float
-    width: float
-    height: float
-    text: bool
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a box is high enough for a text."""
+        return self.row >= _TEXT_ROW
+
+    @property
+    def width(self) -> float:
+        """Of a box."""
+        return 78.0 if self.labelled else 26.0
+
+    @property
+    def height(self) -> float:
+        """Of a box."""
+        return self.row - (6 if self.labelled else 1.5)
 
 
-def to_svg(graph: nx.DiGraph[str], title: str = "", *, order: Order = "answer") -> str:
+def to_svg(graph: nx.DiGraph[str], title: str = "", *, order: Sorting = "answer") -> str:
     """A picture of ``Run.lineage(problem)``.
 
     ``order`` within a generation: by ``answer``, the run's own first and then the most frequent, which shows how
@@ -58,36 +93,44 @@ def to_svg(graph: nx.DiGraph[str], title: str = "", *, order: Order = "answer") 
     layers = _layers(graph)
     rank = {name: place for place, name in enumerate([*names, None])}
     tallest = max((len(layer) for layer in layers), default=1)
-    row = max(5.0, min(float(_ROW), _TALLEST / tallest))
-    scale = _Scale(
-        row, 78.0 if row >= _TEXT_ROW else 26.0, row - (6 if row >= _TEXT_ROW else 1.5), row >= _TEXT_ROW
-    )
-    boxes: dict[str, _Box] = {}
+    scale = _Scale(max(5.0, min(float(_ROW), _TALLEST / tallest)))
+    places: dict[str, _Place] = {}
     for index, layer in enumerate(layers):
         if order == "answer":
             layer = sorted(layer, key=lambda one: (rank[graph.nodes[one]["answer_class"]], _slot(graph, one)))
-        offset = _TOP + 14 + (tallest - len(layer)) * row / 2
-        for place, name in enumerate(layer):
-            boxes[name] = _Box(_LEFT + 44 + (index + 0.5) * _COLUMN, offset + (place + 0.5) * row, index)
+        offset = _TOP + 14 + (tallest - len(layer)) * scale.row / 2
+        for number, name in enumerate(layer):
+            places[name] = _Place(_middle(index), offset + (number + 0.5) * scale.row)
     body = _LEFT + 44 + len(layers) * _COLUMN
-    wide, high = (
-        body + _LEGEND,
-        max(_TOP + 14 + tallest * row + 56, _TOP + 30 + 26 * (min(len(names), 8) + 7)),
-    )
+    bottom = _TOP + 14 + tallest * scale.row
     shares = contributions(graph)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {high:g}" width="{wide:g}" height="{high:g}"'
-        f' role="img" {_FONT} font-size="12">',
-        f"<title>{_safe(title or 'lineage', 120)}</title>",
-        f'<rect width="{wide:g}" height="{high:g}" fill="#ffffff"/>',
-        f'<text x="{_LEFT}" y="34" font-size="17" font-weight="600" fill="{_INK}">{_safe(title, 90)}</text>',
-        *_headings(layers, graph, _TOP + 14 + tallest * row),
-        *_lines(graph, boxes, shares, scale),
-        *(_box(graph, name, box, names, shares, scale) for name, box in boxes.items()),
-        *_legend(graph, names, body + 24),
-        "</svg>",
-    ]
-    return "\n".join(parts) + "\n"
+    faint, strong = _lines(graph, places, shares, scale)
+    return (
+        _ENVIRONMENT.get_template("lineage.svg").render(
+            title=title,
+            wide=body + _LEGEND,
+            high=max(bottom + 56, _TOP + 30 + 26 * (min(len(names), 8) + 7)),
+            left=_LEFT,
+            top=_TOP,
+            bottom=bottom,
+            headings=[_heading(graph, index, layer) for index, layer in enumerate(layers)],
+            faint=faint,
+            strong=strong,
+            boxes=[_box(graph, name, place, names, shares, scale) for name, place in places.items()],
+            width=scale.width,
+            height=scale.height,
+            radius=min(7.0, scale.height / 2),
+            thick=2.2 if scale.labelled else 1.2,
+            labelled=scale.labelled,
+            legend={
+                "x": body + 24,
+                "rows": _legend(graph, names),
+                "answered": any(answered for _, answered in graph.nodes(data="is_answer")),
+            },
+            **_INKS,
+        )
+        + "\n"
+    )
 
 
 def _layers(graph: nx.DiGraph[str]) -> list[list[str]]:
@@ -117,51 +160,45 @@ def _slot(graph: nx.DiGraph[str], name: str) -> int:
     return int(graph.nodes[name]["slot"])
 
 
-def _headings(layers: list[list[str]], graph: nx.DiGraph[str], bottom: float) -> list[str]:
-    parts = []
-    for index, layer in enumerate(layers):
-        x = _LEFT + 44 + (index + 0.5) * _COLUMN
-        own = all(graph.nodes[name]["generation"] == index for name in layer)
-        word = str(index) if own else "conclusion"
-        parts.append(f'<text x="{x:g}" y="{_TOP - 6}" text-anchor="middle" fill="{_GREY}">{word}</text>')
-        graded = [graph.nodes[name]["verdict"] for name in layer]
-        if any(one is not None for one in graded):
-            right = sum(one == "correct" for one in graded)
-            parts.append(
-                f'<text x="{x:g}" y="{bottom + 26:g}" text-anchor="middle" fill="{_GREY}">'
-                f"{right} of {len(layer)} right</text>"
-            )
-    parts.append(f'<text x="{_LEFT}" y="{_TOP - 6}" fill="{_GREY}">generation</text>')
-    return parts
+def _middle(layer: int) -> float:
+    return _LEFT + 44 + (layer + 0.5) * _COLUMN
+
+
+def _heading(graph: nx.DiGraph[str], index: int, layer: list[str]) -> dict[str, Any]:
+    """What stands over a layer and, where it was graded, under it."""
+    graded = [graph.nodes[name]["verdict"] for name in layer]
+    return {
+        "x": _middle(index),
+        "word": str(index)
+        if all(graph.nodes[name]["generation"] == index for name in layer)
+        else "conclusion",
+        "graded": any(one is not None for one in graded),
+        "right": sum(one == "correct" for one in graded),
+        "size": len(layer),
+    }
 
 
 def _lines(
-    graph: nx.DiGraph[str], boxes: dict[str, _Box], shares: dict[str, float], scale: _Scale
-) -> list[str]:
-    """All descent as a faint web; over it the answer's, by how much of the answer it carries."""
-    faint, strong = [], []
+    graph: nx.DiGraph[str], places: dict[str, _Place], shares: dict[str, float], scale: _Scale
+) -> tuple[str, list[dict[str, Any]]]:
+    """All descent as one faint path; and the answer's, the strongest last, by how much of the answer it carries."""
+    faint: list[str] = []
+    strong: list[tuple[float, dict[str, Any]]] = []
     for parent, child, data in graph.edges(data=True):
-        if parent not in boxes:
+        if parent not in places:
             continue
-        path = _curve(boxes[parent], boxes[child], scale.width / 2)
+        path = _curve(places[parent], places[child], scale.width / 2)
         if child in shares:
             carried = shares[child] * len(data["positions"]) / len(graph.nodes[child]["parents"])
             strength = carried**0.5
-            width, opacity = 0.8 + 4.2 * strength, 0.2 + 0.7 * strength
-            line = f'<path d="{path}" stroke-width="{width:.2f}" opacity="{opacity:.2f}"/>'
+            line = {"path": path, "width": 0.8 + 4.2 * strength, "opacity": 0.2 + 0.7 * strength}
             strong.append((carried, line))
         else:
             faint.append(path)
-    ordered = [line for _, line in sorted(strong, key=lambda one: one[0])]
-    return [
-        f'<path d="{" ".join(faint)}" fill="none" stroke="#9ca3af" stroke-width="0.6" opacity="0.28"/>',
-        f'<g fill="none" stroke="{_DESCENT}" stroke-linecap="round">',
-        *ordered,
-        "</g>",
-    ]
+    return " ".join(faint), [line for _, line in sorted(strong, key=lambda one: one[0])]
 
 
-def _curve(start: _Box, end: _Box, half: float) -> str:
+def _curve(start: _Place, end: _Place, half: float) -> str:
     x, to = start.x + half, end.x - half
     bend = (to - x) / 2
     return f"M{x:.1f} {start.y:.1f}C{x + bend:.1f} {start.y:.1f} {to - bend:.1f} {end.y:.1f} {to:.1f} {end.y:.1f}"
@@ -170,40 +207,27 @@ def _curve(start: _Box, end: _Box, half: float) -> str:
 def _box(
     graph: nx.DiGraph[str],
     name: str,
-    box: _Box,
+    place: _Place,
     names: list[str],
     shares: dict[str, float],
     scale: _Scale,
-) -> str:
+) -> dict[str, Any]:
+    """One candidate: its box's left upper corner, and what is written into it and said of it."""
     data = graph.nodes[name]
-    right = data["verdict"] == "correct"
-    pale = len(shares) > 1 and name not in shares
-    frame = _RIGHT if right else "#9ca3af"
-    dashed = ' stroke-dasharray="3 3"' if data["status"] != "ok" else ""
-    x, y = box.x - scale.width / 2, box.y - scale.height / 2
-    radius, thick = min(7.0, scale.height / 2), 2.2 if scale.text else 1.2
-    parts = [f'<g opacity="{0.5 if pale else 1}">', f"<title>{_said(name, data)}</title>"]
-    if data["is_answer"]:
-        parts.append(
-            f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="{scale.width + 8:.1f}" height="{scale.height + 8:.1f}"'
-            f' rx="{radius + 3:.1f}" fill="#ffffff" stroke="{_DESCENT}" stroke-width="2.4"/>'
-        )
-    parts.append(
-        f'<rect x="{x:.1f}" y="{y:.1f}" width="{scale.width:.1f}" height="{scale.height:.1f}" rx="{radius:.1f}"'
-        f' fill="{_colour(data, names)}" stroke="{frame}" stroke-width="{thick if right else 0.7}"{dashed}/>'
-    )
-    if scale.text:
-        word = "failed" if data["status"] == "failed" else short(data["answer"] or "–", 10)
-        style = ' font-weight="600"' if right else ""
-        parts.append(
-            f'<text x="{box.x:.1f}" y="{box.y + 4:.1f}" text-anchor="middle" font-size="11" fill="{_INK}"{style}>'
-            f"{'✓ ' if right else ''}{_safe(word, 11)}</text>"
-        )
-    parts.append("</g>")
-    return "".join(parts)
+    return {
+        "x": place.x - scale.width / 2,
+        "y": place.y - scale.height / 2,
+        "fill": _colour(data, names),
+        "right": data["verdict"] == "correct",
+        "dashed": data["status"] != "ok",
+        "pale": len(shares) > 1 and name not in shares,
+        "answers": data["is_answer"],
+        "word": "failed" if data["status"] == "failed" else short(data["answer"] or "–", 10),
+        "told": _told(name, data),
+    }
 
 
-def _said(name: str, data: dict[str, Any]) -> str:
+def _told(name: str, data: dict[str, Any]) -> str:
     """What a reader sees when the pointer rests on a box."""
     lines = [
         f"{name}: {data['operator']}" + (f" of {' '.join(data['parents'])}" if data["parents"] else ""),
@@ -220,7 +244,7 @@ def _said(name: str, data: dict[str, Any]) -> str:
             )
         ),
     ]
-    return _safe(" · ".join(lines), 400)
+    return " · ".join(lines)
 
 
 def _colour(data: dict[str, Any], names: list[str]) -> str:
@@ -232,44 +256,24 @@ def _colour(data: dict[str, Any], names: list[str]) -> str:
     return _COLOURS[place] if place < len(_COLOURS) else _OTHER
 
 
-def _legend(graph: nx.DiGraph[str], names: list[str], x: float) -> list[str]:
+def _legend(graph: nx.DiGraph[str], names: list[str]) -> list[dict[str, Any]]:
+    """What each colour and frame means, and how many candidates have it."""
     nodes = [data for _, data in graph.nodes(data=True)]
     votes = Counter(data["answer_class"] for data in nodes)
     written = {data["answer_class"]: data["answer"] for data in reversed(nodes)}
-    rows: list[tuple[str, str, str]] = [
-        (_COLOURS[place], "", f"{short(written[name] or '', 20)}  ({votes[name]})")
+    rows = [
+        (_COLOURS[place], f"{short(written[name] or '', 20)}  ({votes[name]})")
         for place, name in enumerate(names[: len(_COLOURS)])
     ]
     rest = sum(votes[name] for name in names[len(_COLOURS) :])
     if rest:
-        rows.append((_OTHER, "", f"{len(names) - len(_COLOURS)} other answers  ({rest})"))
+        rows.append((_OTHER, f"{len(names) - len(_COLOURS)} other answers  ({rest})"))
     failed = sum(data["status"] == "failed" for data in nodes)
     if votes[None] > failed:
-        rows.append((_NOTHING, "", f"no answer  ({votes[None] - failed})"))
-    plain = 'stroke="#9ca3af" stroke-width="0.7"'
+        rows.append((_NOTHING, f"no answer  ({votes[None] - failed})"))
+    found = [{"fill": fill, "text": text, "right": False, "dashed": False} for fill, text in rows]
     if any(data["verdict"] == "correct" for data in nodes):
-        rows.append(("#ffffff", f'stroke="{_RIGHT}" stroke-width="2.2"', "✓ correct"))
+        found.append({"fill": "#ffffff", "text": "✓ correct", "right": True, "dashed": False})
     if any(data["status"] != "ok" for data in nodes):
-        rows.append(("#ffffff", f'{plain} stroke-dasharray="3 3"', "truncated or failed"))
-    parts = [f'<text x="{x:g}" y="{_TOP - 6}" fill="{_GREY}">answers, and how many gave them</text>']
-    y = _TOP + 14.0
-    for fill, stroke, text in rows:
-        parts.append(
-            f'<rect x="{x:g}" y="{y:g}" width="26" height="15" rx="5" fill="{fill}" {stroke or plain}/>'
-        )
-        parts.append(f'<text x="{x + 36:g}" y="{y + 12:g}" fill="{_INK}">{_safe(text, 40)}</text>')
-        y += 25
-    if any(data["is_answer"] for data in nodes):
-        parts.append(
-            f'<rect x="{x:g}" y="{y:g}" width="26" height="15" rx="6" fill="#ffffff" stroke="{_DESCENT}"'
-            ' stroke-width="2.4"/>'
-            f'<rect x="{x + 4:g}" y="{y + 4:g}" width="18" height="7" rx="3" fill="{_OTHER}"/>'
-            f'<text x="{x + 36:g}" y="{y + 12:g}" fill="{_INK}">the answer of the run</text>'
-            f'<path d="M{x:g} {y + 33:g}h26" stroke="{_DESCENT}" stroke-width="3.4" opacity="0.75"/>'
-            f'<text x="{x + 36:g}" y="{y + 37:g}" fill="{_INK}">its descent, by its share</text>'
-        )
-    return parts
-
-
-def _safe(text: str, limit: int) -> str:
-    return escape(legal(short(text, limit)))
+        found.append({"fill": "#ffffff", "text": "truncated or failed", "right": False, "dashed": True})
+    return found

@@ -19,8 +19,8 @@ from pydantic import Field
 from evolve_llm.backends.base import Backend, Load, load_of, token_starts
 from evolve_llm.backends.options import Options, read_options
 from evolve_llm.backends.response_file import ResponseFile, prompt_key, request_key, text_key
-from evolve_llm.backends.single_flight import SingleFlight
 from evolve_llm.backends.tokens import estimate_prompt_tokens
+from evolve_llm.basics.once import Once
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
@@ -55,7 +55,7 @@ class Recorded:
         self._recorded: tuple[str, ModelInfo, int] | None = None
         self._file: ResponseFile | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._flights: SingleFlight[Completion] = SingleFlight()
+        self._flights: Once[Completion] = Once()
 
     @property
     def identity(self) -> str:

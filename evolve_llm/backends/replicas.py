@@ -82,7 +82,7 @@ class Replicas:
 
         Raises BackendError when no replica is left, else what the replica raises.
         """
-        problem = problem_of(request)
+        problem = request.problem
         while True:
             replica = self._home_of(problem)
             try:
@@ -208,11 +208,6 @@ class _Replica:
         """Cancel all that is in flight here."""
         for task in tuple(self.tasks):
             task.cancel()
-
-
-def problem_of(request: Request) -> str:
-    """The problem that a request belongs to (see ``Request.id``)."""
-    return request.id.rsplit("/", 4)[0]
 
 
 def _together(infos: dict[str, ModelInfo]) -> ModelInfo:

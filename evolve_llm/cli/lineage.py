@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from evolve_llm.basics.whole_file import write_whole
 from evolve_llm.cli.console import say
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.show import RunArgument
-from evolve_llm.nouns.errors import StoreError, UserError
+from evolve_llm.nouns.errors import UserError
 
 
 class Sort(StrEnum):
@@ -70,18 +69,5 @@ def lineage(
         )
     else:
         text = to_graphml(graph)
-    _write(out, text)
+    write_whole(out, text)
     say(f"{len(graph)} candidates written to {out}")
-
-
-def _write(out: Path, text: str) -> None:
-    """The file appears under its name when it is complete."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)

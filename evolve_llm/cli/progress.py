@@ -160,9 +160,9 @@ class _Watched:
         return info
 
     async def generate(self, request: Request) -> Completion:
-        _, generation, _, purpose, call = request.id.rsplit("/", 4)
-        line = self._progress.lines[int(generation)]
-        born = purpose == "vary" and call == "0"
+        address = request.address
+        line = self._progress.lines[address.generation]
+        born = address.purpose == "vary" and address.call == 0
         line.since = line.since or time.monotonic()
         line.running += 1
         try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evolve_llm.basics.nearest import among
 from evolve_llm.cli.console import print_json
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.options import JsonFlag
@@ -80,7 +80,4 @@ def _find(store: Store, problem: str | None, path: Path) -> int:
         )
     if problem in ids:
         return ids.index(problem)
-    near = difflib.get_close_matches(problem, ids, n=2)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    listed = ", ".join(ids[:10]) + (", …" if len(ids) > 10 else "")
-    raise UserError(f"no problem {problem!r} in {path}.{hint} It has: {listed}")
+    raise UserError(f"no problem {problem!r} in {path}.{among(problem, ids)}")

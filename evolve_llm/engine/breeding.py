@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from evolve_llm.basics.once import Once
 from evolve_llm.engine.calling import Caller, Tokens, prompt_digest
-from evolve_llm.nouns.address import Address, Failure, Recalled
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Status
 from evolve_llm.nouns.errors import OperatorError, RequestError
+from evolve_llm.nouns.outcome import Failure, Recalled
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.seeding import derive
@@ -45,24 +46,23 @@ class Nursery:
     seed: int = 0
     carry: Carry = WHOLE
     born: dict[str, Candidate] = field(default_factory=dict)
-    consulted: dict[Address, tuple[str, asyncio.Future[Completion]]] = field(default_factory=dict)
-    reads: dict[str, asyncio.Future[Read]] = field(default_factory=dict)
+    consulted: dict[Address, str] = field(default_factory=dict)  # the digest of what was asked about a parent
+    answers: Once[Completion] = field(default_factory=lambda: Once(keep=True))
+    reads: Once[Read] = field(default_factory=lambda: Once(keep=True))
     spent: int = 0
 
-    @property
-    def waiting(self) -> list[asyncio.Future[Any]]:
-        """What children share: it must not outlive them."""
-        return [*(asking for _, asking in self.consulted.values()), *self.reads.values()]
+    async def close(self) -> None:
+        """End what children share: it must not outlive them."""
+        await self.answers.cancel_all()
+        await self.reads.cancel_all()
 
     async def read(self, parent: Candidate) -> Read:
         """A parent as its children see it."""
         if self.carry.leaves(parent):
             return Read(parent)
-        reading = self.reads.get(parent.uid)
-        if reading is None:
-            found = self.carry.read(parent, self.tokens.max_tokens, self.tokens.starts)
-            reading = self.reads[parent.uid] = asyncio.ensure_future(found)
-        return await asyncio.shield(reading)
+        return await self.reads.run(
+            parent.uid, lambda: self.carry.read(parent, self.tokens.max_tokens, self.tokens.starts)
+        )
 
     async def breed(self, plan: Plan, parents: Sequence[Candidate]) -> Candidate:
         """The child of a plan, whatever becomes of it: failures are candidates too (invariant I6).
@@ -202,12 +202,9 @@ class Nursery:
         """Ask about a parent, once for all children: whoever comes first asks, the others wait for it."""
         about = wanted.about
         address = Address(about.generation, about.slot, wanted.purpose, 0)
-        digest, asking = self.consulted.get(address, (prompt_digest(wanted.prompt), None))
-        if digest != prompt_digest(wanted.prompt):
+        digest = prompt_digest(wanted.prompt)
+        if self.consulted.setdefault(address, digest) != digest:
             raise OperatorError(
                 f"variation {name!r} consults about {about.uid} for {wanted.purpose!r} with two different prompts"
             )
-        if asking is None:
-            asking = asyncio.ensure_future(self._ask(address, wanted.prompt))
-            self.consulted[address] = (digest, asking)
-        return await asyncio.shield(asking)
+        return await self.answers.run(address, lambda: self._ask(address, wanted.prompt))

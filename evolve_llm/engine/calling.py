@@ -9,8 +9,9 @@ from typing import Protocol, TypeVar
 
 from evolve_llm.backends.base import Backend, token_starts
 from evolve_llm.engine.permits import Permits
-from evolve_llm.nouns.address import Address, Failure, Recalled
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.errors import BackendError, EvolveError, RequestError, StoreError, UserError
+from evolve_llm.nouns.outcome import Failure, Recalled
 from evolve_llm.nouns.request import Completion, Prompt, Request, Sampling
 from evolve_llm.nouns.seeding import derive
 
@@ -125,8 +126,7 @@ class Caller:
                 )
             return stored.outcome
         seed = derive(self.seed, problem, *address)
-        name = f"{problem}/{address.generation}/{address.slot}/{address.purpose}/{address.call}"
-        request = Request(name, prompt, self.sampling, seed, self.logprobs)
+        request = Request(problem, address, prompt, self.sampling, seed, self.logprobs)
         outcome: Completion | Failure
         async with self.permits.take((order, address.generation, address.slot)):
             try:
@@ -138,7 +138,7 @@ class Caller:
                 raise
             except Exception as error:  # a backend that breaks its contract ends the run like one that died
                 raise BackendError(
-                    f"the model {self.backend.identity!r} failed on {name} with "
+                    f"the model {self.backend.identity!r} failed on {request.id} with "
                     f"{type(error).__name__}: {clean(str(error))}"
                 ) from error
             else:

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Sequence
 from evolve_llm.backends.base import Backend, load_of
 from evolve_llm.engine.calling import Caller, Meter
 from evolve_llm.engine.permits import INTERVAL, Admission, Permits
-from evolve_llm.engine.population import Generation, Population, Progress
+from evolve_llm.engine.population import Generation, Population
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.nouns.errors import BudgetReached, EvolveError, first_of
 from evolve_llm.nouns.problem import Problem
@@ -60,16 +60,11 @@ class Evolution:
         self._fixed = concurrency is not None
         self._places = 0  # problems whose task has not ended
         self._place_left = asyncio.Event()
-        self._progress = Progress()
+        self._unfinished = False  # a problem needed a request that the budget does not allow
         sampling = scheme.preset.sampling.sampling()
         self._caller = Caller(
             backend, store, self.permits, sampling, seed, self.meter, scheme.logprobs, window
         )
-
-    @property
-    def born(self) -> int:
-        """Children that have ended, in this session, recalled ones included."""
-        return self._progress.born
 
     async def run(self) -> AsyncGenerator[Generation, None]:
         """Yield each finished generation of each problem; generations of one problem come in order.
@@ -101,23 +96,19 @@ class Evolution:
         await results.put(None)
 
     async def _work(self, results: asyncio.Queue[Generation | None]) -> None:
-        admit = asyncio.create_task(self._admit(results))
-        drained = asyncio.create_task(self.permits.drained.wait())
         follow = asyncio.create_task(self._follow_the_load())
         try:
-            await asyncio.wait({admit, drained}, return_when=asyncio.FIRST_COMPLETED)
-            if not admit.done() and not await self._settled(admit):
-                raise BudgetReached(
-                    f"the budget of {self.meter.budget} tokens is spent ({self.meter.spent} used); "
-                    "repeat the command with a larger --budget-tokens to go on"
-                )
-            await admit
+            await self._admit(results)
         except* EvolveError as group:
             raise first_of(group) from None
         finally:
-            for task in (admit, drained, follow):
-                task.cancel()
-            await asyncio.gather(admit, drained, follow, return_exceptions=True)
+            follow.cancel()
+            await asyncio.gather(follow, return_exceptions=True)
+        if self._unfinished:
+            raise BudgetReached(
+                f"the budget of {self.meter.budget} tokens is spent ({self.meter.spent} used); "
+                "repeat the command with a larger --budget-tokens to go on"
+            )
 
     async def _follow_the_load(self) -> None:
         """Look at the engine's load now and then and resize the permits; end where it cannot tell."""
@@ -139,21 +130,12 @@ class Evolution:
                 self.permits.resize(capacity)
                 self._place_left.set()
 
-    async def _settled(self, admit: asyncio.Task[None]) -> bool:
-        """After the budget closed the permits: let everything finish that needs none. True if all did."""
-        quiet, before = 0, None
-        while quiet < 50 and not admit.done():
-            progress = self._progress
-            stuck = progress.busy == progress.asking  # a fitness that asks waits for permits that never come
-            await asyncio.sleep(0 if stuck else 0.01)
-            now = (progress.born, progress.answered, self.meter.requests, self.running)
-            quiet = quiet + 1 if now == before and stuck else 0
-            before = now
-        return admit.done()
-
     async def _admit(self, results: asyncio.Queue[Generation | None]) -> None:
-        """Start problems in order while the backend has room; only admitted problems hold memory."""
-        finished = self.store.finished()
+        """Start problems in order while the backend has room; only admitted problems hold memory.
+
+        Once the budget is spent, only those start that an earlier session began: all they need may be stored.
+        """
+        finished, begun = self.store.finished(), self.store.begun()
         async with asyncio.TaskGroup() as group:
             for order, problem in enumerate(self.problems):
                 if order in finished:
@@ -162,6 +144,9 @@ class Evolution:
                     self._place_left.clear()
                     await self._place_left.wait()
                 await self.permits.room()
+                if self.permits.closed and order not in begun:
+                    self._unfinished = True
+                    continue
                 self.running += 1
                 self._places += 1
                 task = group.create_task(self._evolve(order, problem, results))
@@ -179,6 +164,7 @@ class Evolution:
                 self.running -= 1
             await results.put(generation)
 
-        await Population(
-            order, problem, self.scheme, self._caller, self.store, self.grading, self._progress
-        ).evolve(emit)
+        try:
+            await Population(order, problem, self.scheme, self._caller, self.store, self.grading).evolve(emit)
+        except* BudgetReached:  # the others go on with what they have
+            self._unfinished = True

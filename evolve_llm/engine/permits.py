@@ -10,6 +10,7 @@ import heapq
 from types import TracebackType
 
 from evolve_llm.backends.base import Load
+from evolve_llm.nouns.errors import BudgetReached
 
 INTERVAL = 0.25
 """Seconds between two looks at the engine."""
@@ -27,8 +28,8 @@ class Permits:
     """At most ``capacity`` holders at once; the waiter with the smallest priority is served first.
 
     ``resize`` changes the capacity. ``room`` is what admission waits for: a free permit that nobody is
-    waiting for. ``close`` stops giving permits (the budget is spent); ``drained`` is set once nobody holds
-    one any more.
+    waiting for. ``close`` stops giving permits, because the budget is spent: whoever waits or asks for one
+    gets BudgetReached, as soon as nobody holds one any more and so nothing that was paid for is under way.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -36,7 +37,6 @@ class Permits:
         self.held = 0
         self.peak = 0
         self.closed = False
-        self.drained = asyncio.Event()
         self._waiting: list[tuple[Priority, int, asyncio.Future[None]]] = []
         self._arrivals = 0
         self._room: asyncio.Event = asyncio.Event()
@@ -56,11 +56,11 @@ class Permits:
         self._update()
 
     async def room(self) -> None:
-        """Return when a permit is free and nobody waits for one."""
+        """Return when a permit is free and nobody waits for one, or when there will be no more."""
         await self._room.wait()
 
     def close(self) -> None:
-        """Give no more permits. Waiters stay waiting until their tasks are cancelled."""
+        """Give no more permits. Waiters get BudgetReached once nobody holds one."""
         self.closed = True
         self._update()
 
@@ -75,14 +75,16 @@ class Permits:
             self.peak = max(self.peak, self.held)
             self._update()
             return
+        if self.closed and self.held == 0:
+            raise _spent()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._arrivals += 1
         heapq.heappush(self._waiting, (priority, self._arrivals, future))
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # the permit was handed over and is now nobody's
-                self._release()
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._release()  # the permit was handed over and is now nobody's
             raise
 
     def _release(self) -> None:
@@ -101,12 +103,19 @@ class Permits:
         return None
 
     def _update(self) -> None:
-        if self.held < self.capacity and not self.closed:
+        if self.closed or self.held < self.capacity:
             self._room.set()
         else:
             self._room.clear()
         if self.closed and self.held == 0:
-            self.drained.set()
+            waiting, self._waiting = self._waiting, []
+            for _, _, future in waiting:
+                if not future.done():
+                    future.set_exception(_spent())
+
+
+def _spent() -> BudgetReached:
+    return BudgetReached("the token budget is spent")
 
 
 class _Permit:

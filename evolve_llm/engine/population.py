@@ -14,6 +14,7 @@ from evolve_llm.engine.credit import Credit
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import BudgetReached
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.seeding import derive, rng_scope
@@ -39,20 +40,6 @@ class Generation:
     answer: Candidate | None = None
 
 
-@dataclass(slots=True)
-class Progress:
-    """Shared by all problems of a run.
-
-    Children that have ended; populations being measured now, and how many of these wait for the model;
-    calls of fitness operators that were answered.
-    """
-
-    born: int = 0
-    busy: int = 0
-    asking: int = 0
-    answered: int = 0
-
-
 class Population:
     """The evolution of one problem. ``order`` is its place in the run, and so its priority."""
 
@@ -64,14 +51,12 @@ class Population:
         caller: Caller,
         store: Store,
         grading: GradingPool,
-        progress: Progress,
     ) -> None:
         self.order = order
         self.problem = problem
         self.scheme = scheme
         self.store = store
         self.grading = grading
-        self.progress = progress
         self.seed = caller.seed
         extract = registry.load("answer format", problem.format).extract
         public, recalled, carry = problem.public(), store.recall(order), scheme.preset.carry.carry()
@@ -82,10 +67,13 @@ class Population:
         self._credit = Credit(scheme.choices)
         self._asked: dict[str, int] = {}  # calls about each candidate so far
         self._calls: set[asyncio.Task[Completion | None]] = set()
-        self._outstanding = 0
+        self._refused = False  # a call of the fitness, for the budget was spent
 
     async def evolve(self, emit: Callable[[Generation], Awaitable[None]]) -> None:
-        """Give each generation to ``emit`` once it is stored; the last one carries the answer."""
+        """Give each generation to ``emit`` once it is stored; the last one carries the answer.
+
+        Raises BudgetReached, in a group, at the first generation that needs a request and gets no permit.
+        """
         members: tuple[Candidate, ...] = ()
         history: list[tuple[Candidate, ...]] = []
         last = self.scheme.preset.generations - 1
@@ -93,12 +81,10 @@ class Population:
             ahead = self._breed_ahead(group) if self.scheme.plans_ahead else None
             for index in range(last + 1):
                 row = ahead[index] if ahead is not None else self._breed(group, index, members)
-                offspring = [await task for task in row]
-                self.progress.busy += 1
-                try:
-                    generation = await self._close_generation(index, last, members, offspring, history)
-                finally:
-                    self.progress.busy -= 1
+                offspring = [child for task in row if (child := await task) is not None]
+                if len(offspring) < len(row):
+                    raise BudgetReached(f"generation {index} of problem {self.problem.id!r} is not complete")
+                generation = await self._close_generation(index, last, members, offspring, history)
                 await emit(generation)
                 members = generation.members
                 if generation.last:
@@ -110,10 +96,10 @@ class Population:
         try:
             yield
         finally:
-            calls: list[asyncio.Future[Any]] = [*self._calls, *self.nursery.waiting]
+            calls = list(self._calls)
             for call in calls:
                 call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
+            await asyncio.gather(*calls, self.nursery.close(), return_exceptions=True)
 
     async def _close_generation(
         self,
@@ -127,6 +113,8 @@ class Population:
         await self._classify(offspring)
         positional = index == 0 or self.scheme.positional
         await self._evaluate(offspring if positional else [*parents, *offspring])
+        if self._refused:  # whatever the fitness made of it
+            raise BudgetReached(f"generation {index} of problem {self.problem.id!r} is not measured")
         if index > 0 and self.scheme.preset.adapt is not None:
             self.choices = self._credit.assign(self.scheme.toolbox.adapt, self.choices, parents, offspring)
         members = self._replace(index, parents, offspring)
@@ -160,10 +148,10 @@ class Population:
             order=self.scheme.preset.order,
         )
 
-    def _breed_ahead(self, group: asyncio.TaskGroup) -> list[list[asyncio.Task[Candidate]]]:
+    def _breed_ahead(self, group: asyncio.TaskGroup) -> list[list[asyncio.Task[Candidate | None]]]:
         """A task per child of every generation; each awaits the tasks of its own parents."""
         n = self.scheme.preset.population
-        by_uid: dict[str, asyncio.Task[Candidate]] = {}
+        by_uid: dict[str, asyncio.Task[Candidate | None]] = {}
         rows = []
         for generation in range(self.scheme.preset.generations):
             plans = self._plans(generation, [f"{generation - 1}.{slot}" for slot in range(n)])
@@ -177,20 +165,29 @@ class Population:
 
     def _breed(
         self, group: asyncio.TaskGroup, index: int, members: Sequence[Candidate]
-    ) -> list[asyncio.Task[Candidate]]:
+    ) -> list[asyncio.Task[Candidate | None]]:
         """Tasks for the children of a population that has ended."""
         # Blind selection sees every place, as when it plans ahead: a child drops its failed parents.
         live = [one for one in members if not one.failed]
         pool: Sequence[Any] = [one.uid for one in members] if self.scheme.blind else live
         return [group.create_task(self._child(plan)) for plan in self._plans(index, pool)]
 
-    async def _child(self, plan: Plan, awaited: Sequence[asyncio.Task[Candidate]] = ()) -> Candidate:
+    async def _child(
+        self, plan: Plan, awaited: Sequence[asyncio.Task[Candidate | None]] = ()
+    ) -> Candidate | None:
+        """The child of a plan; None where it or one of its parents needs a request beyond the budget.
+
+        No error, so that the generations before it are completed all the same.
+        """
         for task in awaited:
-            await task
-        child = await self.nursery.breed(plan, [self.nursery.born[uid] for uid in plan.parents])
+            if await task is None:
+                return None
+        try:
+            child = await self.nursery.breed(plan, [self.nursery.born[uid] for uid in plan.parents])
+        except BudgetReached:
+            return None
         if self.scheme.needs_classes:  # by its children, which may start before its generation has ended
             await self._classify([child])
-        self.progress.born += 1
         return child
 
     # ---------------------------------------------------------------- measuring
@@ -234,14 +231,11 @@ class Population:
 
         async def answer() -> Completion | None:
             nursery = self.nursery
-            self._outstanding += 1
-            self.progress.asking += self._outstanding == 1
             try:
                 outcome = await nursery.caller(self.order, self.problem.id, address, prompt, nursery.recalled)
-            finally:
-                self._outstanding -= 1
-                self.progress.asking -= self._outstanding == 0
-            self.progress.answered += 1
+            except BudgetReached:
+                self._refused = True
+                raise
             if not isinstance(outcome, Completion):
                 return None
             candidate.evaluation_tokens += outcome.prompt_tokens + outcome.completion_tokens

@@ -65,6 +65,10 @@ def _restored(weights: tuple[float, ...], wvalues: tuple[float, ...]) -> Fitness
     return made
 
 
+UNSTORED = {"stored": False}
+"""Metadata of a field that is known while the run goes on, and not kept in its directory."""
+
+
 @dataclass(slots=True, eq=False)
 class Candidate:
     """One reasoning chain of one problem's population.
@@ -80,7 +84,7 @@ class Candidate:
 
     ``completion_tokens`` are those of all calls it took to make it.
 
-    Known while the run goes on, and not stored: ``alias``, the toolbox alias that made it; ``text_tokens``, the
+    Not stored (``UNSTORED``): ``alias``, the toolbox alias that made it; ``text_tokens``, the
     length of the chain itself, thinking included, a copy's too; ``logprobs`` of its tokens, where the fitness
     wants them; ``evaluation_tokens``, what its fitness has cost; ``evidence``, what noisy fitnesses have found
     out so far, each under a key of its own, one number a measurement: they keep their counts here, and add to
@@ -105,12 +109,12 @@ class Candidate:
     reasoning: str = ""
     left_out: tuple[str, ...] = ()
     cut: tuple[int, ...] = ()
-    alias: str = ""
-    text_tokens: int = 0
-    evaluation_tokens: int = 0
-    logprobs: tuple[float, ...] = ()
-    evidence: dict[str, list[float]] = field(default_factory=dict)
-    fitness: Fitness = field(default_factory=Fitness)
+    alias: str = field(default="", metadata=UNSTORED)
+    text_tokens: int = field(default=0, metadata=UNSTORED)
+    evaluation_tokens: int = field(default=0, metadata=UNSTORED)
+    logprobs: tuple[float, ...] = field(default=(), metadata=UNSTORED)
+    evidence: dict[str, list[float]] = field(default_factory=dict, metadata=UNSTORED)
+    fitness: Fitness = field(default_factory=Fitness, metadata=UNSTORED)  # a population stores its members'
 
     @property
     def uid(self) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from evolve_llm.nouns.address import Address
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -45,16 +47,23 @@ class Sampling:
 class Request:
     """One call to the model.
 
-    ``id`` is the address ``problem/generation/slot/purpose/call`` and never changes between resumes.
-    ``seed`` is in [0, 2**63); a backend with a smaller range reduces it. ``logprobs`` asks for the
-    log-probabilities of the completion's tokens; a backend that cannot give them raises UserError at once.
+    ``problem`` (its id) and ``address`` say what it is for; they never change between resumes, and no two
+    requests of a run share them. ``seed`` is in [0, 2**63); a backend with a smaller range reduces it.
+    ``logprobs`` asks for the log-probabilities of the completion's tokens; a backend that cannot give them
+    raises UserError at once.
     """
 
-    id: str
+    problem: str
+    address: Address
     prompt: Prompt
     sampling: Sampling
     seed: int
     logprobs: bool = False
+
+    @property
+    def id(self) -> str:
+        """``problem/generation/slot/purpose/call``: a name for logs and for engines that want one."""
+        return "/".join(map(str, (self.problem, *self.address)))
 
 
 FinishReason = Literal["stop", "length"]

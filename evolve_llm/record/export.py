@@ -4,43 +4,39 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from evolve_llm.basics.whole_file import whole_file
 from evolve_llm.nouns.candidate import Candidate
-from evolve_llm.nouns.errors import StoreError, UserError
+from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.columns import STORED, Column
 from evolve_llm.record.store import Store
 
 Format = Literal["csv", "parquet"]
 Row = dict[str, Any]
 
+_ARROW = {str: "string", int: "int64", float: "double", bool: "bool"}
+
+
+def _arrow(column: Column) -> str:
+    """The Arrow type of a column."""
+    if column.field in ("generation", "slot"):
+        return "int32"
+    if column.items is not None:
+        return f"list<{_ARROW[column.items]}>"
+    return _ARROW.get(column.kind, "string")
+
+
 COLUMNS: dict[str, str] = {
-    "problem": "string",
-    "generation": "int32",
-    "slot": "int32",
     "uid": "string",
-    "operator": "string",
-    "parents": "list<string>",
-    "dropped": "list<string>",
-    "left_out": "list<string>",
-    "cut": "list<int64>",
-    "status": "string",
-    "reason": "string",
-    "text": "string",
-    "reasoning": "string",
-    "answer": "string",
-    "answer_class": "string",
+    **{column.field: _arrow(column) for column in STORED},
     "verdict": "string",
     "rule": "string",
     "score": "double",
     "fitness": "list<double>",
-    "prompt_tokens": "int64",
-    "completion_tokens": "int64",
-    "cached_tokens": "int64",
     "is_answer": "bool",
 }
 """Columns with their Arrow types. In CSV, lists are JSON, booleans ``true`` and ``false``, nothing is ''."""
@@ -52,29 +48,15 @@ _BATCH_CHARACTERS = 16_000_000
 def candidate_row(one: Candidate, verdict: Verdict | None, *, is_answer: bool) -> Row:
     """One candidate as a row. A failed candidate has no verdict, whatever its empty answer would get."""
     verdict = None if one.failed else verdict
-    return {
-        "problem": one.problem,
-        "generation": one.generation,
-        "slot": one.slot,
+    row = {column.field: column.plain(one) for column in STORED}
+    return row | {
         "uid": one.uid,
-        "operator": one.operator,
-        "parents": list(one.parents),
-        "dropped": list(one.dropped),
-        "left_out": list(one.left_out),
-        "cut": list(one.cut),
-        "status": one.status.value,
         "reason": one.reason or None,
-        "text": one.text,
         "reasoning": one.reasoning or None,
-        "answer": one.answer,
-        "answer_class": one.answer_class,
         "verdict": verdict.grade.value if verdict else None,
         "rule": verdict.rule if verdict else None,
         "score": verdict.score if verdict else None,
         "fitness": list(one.fitness.values) if one.fitness.valid else None,
-        "prompt_tokens": one.prompt_tokens,
-        "completion_tokens": one.completion_tokens,
-        "cached_tokens": one.cached_tokens,
         "is_answer": is_answer,
     }
 
@@ -113,15 +95,8 @@ def export(path: str | Path, out: str | Path, format: str | None = None, *, over
         raise UserError(f"the folder {target.parent} does not exist")
     found = rows(path)
     write = _write_csv if chosen == "csv" else _parquet_writer()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        count = write(part, found)
-        part.replace(target)
-    except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with whole_file(target) as part:
+        count: int = write(part, found)
     return count
 
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evolve_llm.nouns.address import Address, Failure, Recalled
-from evolve_llm.nouns.candidate import Candidate, Fitness, Status, fitness_class
+from evolve_llm.nouns.address import Address
+from evolve_llm.nouns.candidate import Candidate, Fitness, fitness_class
+from evolve_llm.nouns.outcome import Recalled
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.nouns.request import Completion, FinishReason
 from evolve_llm.nouns.thinking import Parts, apart
 from evolve_llm.nouns.verdict import Grade, Verdict
-from evolve_llm.record.run_files import columns, store_error
+from evolve_llm.record.columns import CANDIDATE, COMPLETION, Row, read_candidate, read_outcome
+from evolve_llm.record.run_files import store_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,13 @@ class StoreReader:
         except sqlite3.Error as error:
             raise store_error(self.path, error) from error
 
+    def _named(self, table: str, names: Sequence[str], order: int) -> list[Row]:
+        """The rows of one problem by the names of their columns, in the order of their key."""
+        rows = self._rows(
+            f"SELECT {', '.join(names)} FROM {table} WHERE ord = ? ORDER BY generation, slot", order
+        )
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     def problems(self) -> list[Problem]:
         """All problems, in order."""
         return [
@@ -55,20 +63,19 @@ class StoreReader:
 
     def recall(self, order: int) -> dict[Address, Recalled]:
         """Every outcome an earlier session stored for a problem."""
-        rows = self._rows(
-            "SELECT generation, slot, purpose, call, prompt, error, detail, text, finish_reason, prompt_tokens,"
-            " completion_tokens, cached_tokens, reasoning, logprobs, first_token FROM completions WHERE ord = ?",
-            order,
-        )
-        found = {}
-        for generation, slot, purpose, call, prompt, error, detail, *answer in rows:
-            outcome = Failure(error, detail or "") if error is not None else _completion(*answer)
-            found[Address(generation, slot, purpose, call)] = Recalled(prompt, outcome)
-        return found
+        rows = self._named("completions", COMPLETION, order)
+        return {
+            Address(*(row[name] for name in Address._fields)): Recalled(row["prompt"], read_outcome(row))
+            for row in rows
+        }
 
     def finished(self) -> set[int]:
         """Problems (by order) that have their answer."""
         return {order for (order,) in self._rows("SELECT ord FROM answers")}
+
+    def begun(self) -> set[int]:
+        """Problems (by order) of which a completion is stored."""
+        return {order for (order,) in self._rows("SELECT DISTINCT ord FROM completions")}
 
     def answers(self) -> dict[int, tuple[str | None, str | None]]:
         """The answer of each finished problem: (uid of the answering candidate, answer as written)."""
@@ -81,13 +88,6 @@ class StoreReader:
 
         ``texts``: with the chains themselves.
         """
-        cut, left_out = ("cut", "left_out") if self._has("left_out") else ("'[]'", "'[]'")
-        rows = self._rows(
-            "SELECT generation, slot, operator, parents, dropped, status, reason, answer, answer_class,"
-            f" prompt_tokens, completion_tokens, cached_tokens, copied IS NOT NULL, {cut}, {left_out}"
-            " FROM candidates WHERE ord = ? ORDER BY generation, slot",
-            order,
-        )
         chains = self._chains(order) if texts else {}
         (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", order)[0]
         kind = Fitness
@@ -99,44 +99,8 @@ class StoreReader:
             fitness |= json.loads(values)
             kind = fitness_class(json.loads(weights))
         found = []
-        for (
-            generation,
-            slot,
-            operator,
-            parents,
-            dropped,
-            status,
-            reason,
-            answer,
-            klass,
-            asked,
-            written,
-            cached,
-            copied,
-            cut,
-            left_out,
-        ) in rows:
-            thinking, text = chains.get((generation, slot), ("", ""))
-            one = Candidate(
-                problem=identity,
-                generation=generation,
-                slot=slot,
-                operator=operator,
-                text=text,
-                answer=answer,
-                answer_class=klass,
-                parents=tuple(json.loads(parents)),
-                dropped=tuple(json.loads(dropped)),
-                status=Status(status),
-                reason=reason,
-                prompt_tokens=asked,
-                completion_tokens=written,
-                cached_tokens=cached,
-                copied=bool(copied),
-                reasoning=thinking,
-                cut=tuple(json.loads(cut)),
-                left_out=tuple(json.loads(left_out)),
-            )
+        for row in self._named("candidates", CANDIDATE, order):
+            one = read_candidate(identity, row, *chains.get((row["generation"], row["slot"]), ()))
             if one.uid in fitness:
                 one.fitness = kind()
                 one.fitness.assign(fitness[one.uid])
@@ -152,18 +116,10 @@ class StoreReader:
         )
         for generation, slot, text, thinking in self._rows(query, order):
             found[generation, slot] = apart(thinking or "", text or "")
-        own = "copied_reasoning" if self._has("copied_reasoning") else "''"
-        query = f"SELECT generation, slot, copied, {own} FROM candidates WHERE ord = ? AND copied IS NOT NULL"
+        query = "SELECT generation, slot, copied, copied_reasoning FROM candidates WHERE ord = ? AND copied IS NOT NULL"
         for generation, slot, text, thinking in self._rows(query, order):
             found[generation, slot] = Parts(thinking or "", text)
         return found
-
-    def _has(self, column: str) -> bool:
-        """Whether the run is of a version that stored this of its candidates."""
-        try:
-            return column in columns(self._db)
-        except sqlite3.Error as error:
-            raise store_error(self.path, error) from error
 
     def populations(self, order: int, *, texts: bool = False) -> list[StoredPopulation]:
         """The finished generations of a problem, oldest first. ``texts``: with the chains themselves."""
@@ -213,18 +169,3 @@ class StoreReader:
             "SELECT coalesce(sum(prompt_tokens + completion_tokens), 0) FROM completions"
         )
         return int(total)
-
-
-def _completion(
-    text: str,
-    finish: FinishReason,
-    asked: int,
-    written: int,
-    cached: int,
-    reasoning: str | None,
-    logprobs: str | None,
-    first: str | None,
-) -> Completion:
-    found = tuple(json.loads(logprobs)) if logprobs else ()
-    likeliest = tuple((token, value) for token, value in json.loads(first)) if first else ()
-    return Completion(text, finish, asked, written, cached, reasoning or "", found, likeliest)

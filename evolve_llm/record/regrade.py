@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evolve_llm.basics.whole_file import write_whole
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.nouns.errors import StoreError, UserError
+from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem, problems_digest
 from evolve_llm.nouns.verdict import Verdict
 from evolve_llm.record.run_files import read_run_json
@@ -145,12 +146,4 @@ def _note_references(folder: Path, problems: Sequence[Problem]) -> None:
     if data["config"]["problems"]["digest"] == digest:
         return
     data["config"]["problems"]["digest"] = digest
-    fresh = folder / "run.json.new"
-    try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(folder / "run.json")
-    except OSError as error:
-        raise StoreError(f"cannot write to the run directory {folder}: {error.strerror}") from error
+    write_whole(folder / "run.json", json.dumps(data, indent=2, ensure_ascii=False) + "\n")

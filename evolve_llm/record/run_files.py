@@ -11,10 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from evolve_llm.basics.whole_file import PART, write_whole
 from evolve_llm.nouns.errors import StoreError, UserError
 from evolve_llm.nouns.problem import Problem
+from evolve_llm.record.columns import TABLE, dump
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE problems (ord INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, body TEXT NOT NULL);
 CREATE TABLE completions (
     ord INTEGER, generation INTEGER, slot INTEGER, purpose TEXT, call INTEGER,
@@ -23,12 +25,7 @@ CREATE TABLE completions (
     error TEXT, detail TEXT, logprobs TEXT, first_token TEXT,
     PRIMARY KEY (ord, generation, slot, purpose, call)) WITHOUT ROWID;
 CREATE TABLE candidates (
-    ord INTEGER, generation INTEGER, slot INTEGER, operator TEXT NOT NULL, parents TEXT NOT NULL,
-    dropped TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL, copied TEXT, answer TEXT,
-    answer_class TEXT, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    cached_tokens INTEGER NOT NULL, cut TEXT NOT NULL DEFAULT '[]', left_out TEXT NOT NULL DEFAULT '[]',
-    copied_reasoning TEXT,
-    PRIMARY KEY (ord, generation, slot)) WITHOUT ROWID;
+    ord INTEGER, {", ".join(column.definition for column in TABLE)}, PRIMARY KEY (ord, generation, slot)) WITHOUT ROWID;
 CREATE TABLE populations (
     ord INTEGER, generation INTEGER, members TEXT NOT NULL, fitness TEXT NOT NULL, weights TEXT NOT NULL,
     PRIMARY KEY (ord, generation)) WITHOUT ROWID;
@@ -37,11 +34,6 @@ CREATE TABLE verdicts (
     PRIMARY KEY (ord, answer)) WITHOUT ROWID;
 CREATE TABLE answers (ord INTEGER PRIMARY KEY, uid TEXT, answer TEXT) ;
 """
-LATER = {  # columns of candidates that runs of the same format may lack: what they would hold
-    "cut": "TEXT NOT NULL DEFAULT '[]'",
-    "left_out": "TEXT NOT NULL DEFAULT '[]'",
-    "copied_reasoning": "TEXT",
-}
 FORMAT = 1  # of the run directory; raised when an older one can no longer be read
 
 
@@ -135,10 +127,10 @@ def take_directory(path: Path) -> int:
 def create(
     path: Path, config: Mapping[str, Any], environment: Mapping[str, Any], problems: Sequence[Problem]
 ) -> None:
-    """The database first, run.json last and by renaming: a directory with a run.json is complete."""
-    for name in ("run.db", "run.db-wal", "run.db-shm", "run.json.new"):
-        drop(path / name)
+    """The database first, run.json last and by ``write_whole``: a directory with a run.json is complete."""
     try:
+        for left in (*path.glob("run.db*"), *path.glob(f"run.json*{PART}")):
+            drop(left)
         db = connect(path / "run.db", writable=True)
         try:
             db.executescript(SCHEMA)
@@ -151,12 +143,7 @@ def create(
         text = json.dumps(
             {"format": FORMAT, "config": config, "environment": environment}, indent=2, ensure_ascii=False
         )
-        fresh = path / "run.json.new"
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path / "run.json")
+        write_whole(path / "run.json", text + "\n")
     except sqlite3.Error as error:
         raise store_error(path, error) from error
     except OSError as error:
@@ -181,22 +168,6 @@ def connect(file: Path, *, writable: bool) -> sqlite3.Connection:
         raise store_error(file.parent, error) from error
 
 
-def add_columns(path: Path, db: sqlite3.Connection) -> None:
-    """Give a database that an older version made the columns it lacks, before it is written to."""
-    try:
-        have = columns(db)
-        for name, kind in LATER.items():
-            if name not in have:
-                db.execute(f"ALTER TABLE candidates ADD COLUMN {name} {kind}")
-    except sqlite3.Error as error:
-        raise store_error(path, error) from error
-
-
-def columns(db: sqlite3.Connection) -> set[str]:
-    """The columns that the table of candidates has."""
-    return {str(row[1]) for row in db.execute("PRAGMA table_info(candidates)")}
-
-
 def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     text = str(error)
     if "full" in text or "disk I/O" in text:
@@ -213,11 +184,6 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
             f"{path / 'run.db'} is in use by another program ({text}); close it and repeat the command"
         )
     return StoreError(f"{path / 'run.db'}: {text}")
-
-
-def dump(value: Any) -> str:
-    """Compact JSON, equal for equal values."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=isinstance(value, dict))
 
 
 def drop(path: Path) -> None:

@@ -22,19 +22,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evolve_llm.nouns.address import Address, Failure, Recalled
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import StoreError, UserError
+from evolve_llm.nouns.outcome import Failure, Recalled
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion
 from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.columns import CANDIDATE, COMPLETION, Row, candidate_row, completion_row, dump, insert
 from evolve_llm.record.reader import StoredPopulation, StoreReader
 from evolve_llm.record.run_files import (
-    add_columns,
     connect,
     create,
     drop,
-    dump,
     read_run_json,
     require_same,
     store_error,
@@ -51,7 +51,7 @@ class Store(StoreReader):
         self.path = path
         self._db = connection
         self._lock = lock
-        self._pending: list[tuple[Any, ...]] = []
+        self._pending: list[Row] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     # ---------------------------------------------------------------- opening and closing
@@ -74,9 +74,7 @@ class Store(StoreReader):
             if require_same(path, config) is None:
                 create(path, config, environment, problems)
             drop(path / "run.db.compact")
-            connection = connect(path / "run.db", writable=True)
-            add_columns(path, connection)
-            return cls(path, connection, lock)
+            return cls(path, connect(path / "run.db", writable=True), lock)
         except BaseException:
             os.close(lock)
             raise
@@ -144,33 +142,7 @@ class Store(StoreReader):
 
         Each call gets a future of its own: a waiter that is cancelled takes nobody else's commit with it.
         """
-        if isinstance(outcome, Failure):
-            tail: tuple[Any, ...] = (
-                None,
-                None,
-                None,
-                0,
-                0,
-                0,
-                outcome.reason,
-                outcome.detail[:2000],
-                None,
-                None,
-            )
-        else:
-            tail = (
-                outcome.text,
-                outcome.reasoning or None,
-                outcome.finish_reason,
-                outcome.prompt_tokens,
-                outcome.completion_tokens,
-                outcome.cached_tokens,
-                None,
-                None,
-                dump(outcome.logprobs) if outcome.logprobs else None,
-                dump(outcome.first_token) if outcome.first_token else None,
-            )
-        self._pending.append((order, *address, prompt, seed, *tail))
+        self._pending.append(completion_row(order, address, prompt, seed, outcome))
         loop = asyncio.get_running_loop()
         if not self._waiters:
             loop.call_soon(self._commit_batch)
@@ -197,7 +169,7 @@ class Store(StoreReader):
         if not self._pending:
             return
         with self._transaction() as db:
-            db.executemany(f"INSERT INTO completions VALUES ({','.join('?' * 17)})", self._pending)
+            db.executemany(insert("completions", COMPLETION), self._pending)
         self._pending.clear()
 
     def put_generation(
@@ -215,8 +187,7 @@ class Store(StoreReader):
         verdicts; with ``last`` also the problem's answer."""
         with self._transaction() as db:
             db.executemany(
-                f"INSERT OR REPLACE INTO candidates VALUES ({','.join('?' * 17)})",
-                [_row(order, one) for one in born],
+                insert("candidates", CANDIDATE, replace=True), [candidate_row(order, one) for one in born]
             )
             fitness = {one.uid: list(one.fitness.values) for one in members if one.fitness.valid}
             weights = next((list(one.fitness.weights) for one in members if one.fitness.valid), [])
@@ -263,28 +234,6 @@ class Store(StoreReader):
             if isinstance(error, OverflowError | UnicodeError):
                 raise StoreError(f"{self.path / 'run.db'} cannot hold what it was given: {error}") from error
             raise
-
-
-def _row(order: int, one: Candidate) -> tuple[Any, ...]:
-    return (
-        order,
-        one.generation,
-        one.slot,
-        one.operator,
-        dump(one.parents),
-        dump(one.dropped),
-        one.status.value,
-        one.reason,
-        one.text if one.copied else None,
-        one.answer,
-        one.answer_class,
-        one.prompt_tokens,
-        one.completion_tokens,
-        one.cached_tokens,
-        dump(one.cut),
-        dump(one.left_out),
-        (one.reasoning or None) if one.copied else None,
-    )
 
 
 def _verdict_row(order: int, answer: str | None, verdict: Verdict) -> tuple[Any, ...]:

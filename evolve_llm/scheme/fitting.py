@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.scheme.applying import needs_fitness
 from evolve_llm.scheme.declarations import Variation, declaration, own_parameters, reference_of
+from evolve_llm.scheme.parameters import wrong_parameters
 from evolve_llm.scheme.plan import plan_generation
 from evolve_llm.scheme.scheme import Scheme
 
@@ -60,6 +64,8 @@ def _require(scheme: Scheme) -> None:
     for alias in ("select", "replace", "finish", "adapt", *scheme.stops):
         function = getattr(scheme.toolbox, alias, None)
         requires = function and getattr(declaration(scheme.kinds[alias], function), "requires", None)
+        if function is not None:
+            refuse_wrong(f"preset {preset.name!r}: [{alias}]", function, own_parameters(function))
         if (
             function is None
             or requires is None
@@ -70,6 +76,12 @@ def _require(scheme: Scheme) -> None:
             requires(preset, **own_parameters(function))
         except (ValueError, TypeError) as error:
             raise UserError(f"preset {preset.name!r}: [{alias}] {reference_of(function)}: {error}") from error
+
+
+def refuse_wrong(where: str, function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raises UserError where a parameter is not what its annotation asks for."""
+    if wrong := wrong_parameters(function, given):
+        raise UserError(f"{where} {reference_of(function)}: {'; '.join(wrong)}")
 
 
 def _rehearse(scheme: Scheme) -> None:

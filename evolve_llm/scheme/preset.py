@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import tomllib
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from evolve_llm.basics.nearest import did_you_mean
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.request import Sampling
 from evolve_llm.scheme.carry import Carry, Policy
@@ -248,8 +248,7 @@ def load_preset(name: str) -> Preset:
             raise UserError(f"the preset file {name} cannot be read: {error}") from error
     presets = builtin_presets()
     if name not in presets:
-        near = difflib.get_close_matches(name, presets, n=2, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(name, presets)
         raise UserError(
             f"unknown preset {name!r}.{hint} Available: {', '.join(presets)}; or give the path of a .toml file"
         )
@@ -278,8 +277,7 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
             if path[:-1] == ["carry"] and key == "policy" and node.get("policy") != value:
                 node["tokens"] = None
             if depth == 0 and key not in data:
-                near = difflib.get_close_matches(key, data, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                hint = did_you_mean(key, data)
                 raise UserError(
                     f"--set {whole}: a preset has no {key!r}.{hint} Keys: {', '.join(sorted(data))}"
                 )

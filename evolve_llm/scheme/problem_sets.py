@@ -11,7 +11,6 @@ their annotations the types that are checked; a ``**config`` parameter takes any
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import itertools
 import json
@@ -24,6 +23,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from evolve_llm.basics.nearest import did_you_mean
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.scheme import registry
@@ -144,10 +144,8 @@ def _load(part: ProblemSpec, extra: Mapping[str, Any]) -> Iterable[Problem]:
         elif is_open:
             values[key] = scalar(value) if isinstance(value, str) and key not in extra else value
         else:
-            near = difflib.get_close_matches(key, named, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise UserError(
-                f"the problem set {part.name!r} has no option {key!r}.{hint} "
+                f"the problem set {part.name!r} has no option {key!r}.{did_you_mean(key, named)} "
                 f"Available: {', '.join(named) or '(none)'}"
             )
     produced = loader(part.argument, **values)

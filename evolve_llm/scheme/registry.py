@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -12,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from evolve_llm.basics.nearest import did_you_mean
 from evolve_llm.nouns.errors import UserError
 
 GROUPS = {
@@ -135,6 +135,4 @@ def _hidden_file(module: str) -> str:
 def unknown(kind: str, name: str, names: Any) -> str:
     """The message for a name that does not exist: the nearest ones first, then all."""
     listed = sorted(names)
-    near = difflib.get_close_matches(name, listed, n=2, cutoff=0.6)
-    hint = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
-    return f"unknown {kind} {name!r}.{hint} Available: {', '.join(listed) or '(none)'}"
+    return f"unknown {kind} {name!r}.{did_you_mean(name, listed)} Available: {', '.join(listed) or '(none)'}"

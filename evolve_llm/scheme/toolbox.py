@@ -33,7 +33,7 @@ from evolve_llm.scheme.declarations import (
     declaration,
     reference_of,
 )
-from evolve_llm.scheme.fitting import check
+from evolve_llm.scheme.fitting import check, refuse_wrong
 from evolve_llm.scheme.plan import Choice
 from evolve_llm.scheme.preset import OperatorSpec, Preset
 from evolve_llm.scheme.scheme import Scheme
@@ -134,6 +134,7 @@ class _Binder:
         )
         if missing:
             raise UserError(f"{where} {reference_of(function)} needs the parameter(s) {', '.join(missing)}")
+        refuse_wrong(where, function, given)
         if "templates" in parameters:
             given["templates"] = self.templates.over(parameters["templates"].default)
             self.used.append(given["templates"])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, TypeVar
 
 from evolve_llm.backends.base import Backend
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.errors import RequestError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request, Sampling
 from evolve_llm.testing.wording import broken, shown
@@ -155,4 +156,4 @@ class BackendContract:
 
 
 def _ask(text: str) -> Request:
-    return Request("p/0/0/init/0", Prompt.user(text), Sampling(max_tokens=64), 1)
+    return Request("p", Address(0, 0, "init", 0), Prompt.user(text), Sampling(max_tokens=64), 1)

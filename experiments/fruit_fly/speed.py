@@ -25,6 +25,7 @@ import numpy as np
 from evolve_llm_problems import locks
 
 from evolve_llm.backends.fly import Fly, fly
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.request import Completion, Prompt, Request, Sampling
 
 WIDTH, WIDE, LAYERS, VOCABULARY = 128, 352, 4, 32
@@ -60,7 +61,7 @@ def cpu() -> float:
 async def timed(backend: Fly, texts: list[str], seed: int) -> dict[str, float]:
     """All texts at once, as many as there are slots in flight."""
     requests = [
-        Request(f"speed/0/{i}/vary/0", Prompt.user(text), Sampling(max_tokens=40), seed + i)
+        Request("speed", Address(0, i, "vary", 0), Prompt.user(text), Sampling(max_tokens=40), seed + i)
         for i, text in enumerate(texts)
     ]
     began, used = time.perf_counter(), cpu()

@@ -62,6 +62,7 @@ def memory_mib() -> float:
 
 def bare(count: int) -> list[float]:
     from evolve_llm import Prompt, Request, Sampling
+    from evolve_llm.nouns.address import Address
 
     model, prompt, sampling = backend(), Prompt.user("What is 1 + 1?"), Sampling()
 
@@ -70,7 +71,7 @@ def bare(count: int) -> list[float]:
 
         async def call(seed: int) -> None:
             async with places:
-                await model.generate(Request("r", prompt, sampling, seed))
+                await model.generate(Request("p", Address(0, seed, "vary", 0), prompt, sampling, seed))
 
         for first in range(0, count * N * T, 10_000):
             await asyncio.gather(*(call(first + i) for i in range(min(10_000, count * N * T - first))))
@@ -84,6 +85,7 @@ def barrier(count: int) -> list[float]:
     from evolve_llm_operators.mutation import sample
 
     from evolve_llm import Candidate, Request, Sampling
+    from evolve_llm.nouns.address import Address
     from evolve_llm.scheme.formats import last_boxed
 
     model, sampling, items, draw = backend(), Sampling(), problems(count), random.Random(0)
@@ -94,7 +96,9 @@ def barrier(count: int) -> list[float]:
         async def child(problem, parents, generation, slot):
             prompt = aggregate(problem, parents) if parents else sample(problem)
             async with places:
-                done = await model.generate(Request("r", prompt, sampling, draw.getrandbits(60)))
+                done = await model.generate(
+                    Request("p", Address(generation, slot, "vary", 0), prompt, sampling, draw.getrandbits(60))
+                )
             answer = last_boxed(done.text)
             return Candidate(problem.id, generation, slot, "aggregate", done.text, answer, answer)
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from evolve_llm.scheme.decorators import adaptation
 from evolve_llm.scheme.preset import Preset
@@ -20,8 +23,8 @@ def _operators(preset: Preset) -> int:
     return len(preset.vary) + (1.0 - given > 1e-9)
 
 
-def _possible(preset: Preset, *, p_min: float = 0.05, decay: float = 0.8) -> None:
-    _check(p_min, decay, _operators(preset))
+def _possible(preset: Preset, *, p_min: float = 0.05, **_: object) -> None:
+    _check(p_min, _operators(preset))
 
 
 @adaptation(requires=_possible)
@@ -30,7 +33,7 @@ def probability_matching(
     rewards: Sequence[Sequence[float]],
     *,
     p_min: float = 0.05,
-    decay: float = 0.8,
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.8,
 ) -> list[float]:
     """Probabilities proportional to each operator's recent improvement, none below ``p_min``.
 
@@ -41,7 +44,7 @@ def probability_matching(
     Sources: Goldberg, Probability matching, the magnitude of reinforcement, and classifier system bidding,
     1990; Thierens, An adaptive pursuit strategy for allocating operator probabilities, GECCO 2005, section 2.
     """
-    _check(p_min, decay, len(probabilities))
+    _check(p_min, len(probabilities))
     tried = [_recent(ones, decay) if ones else None for ones in rewards]
     optimistic = max((one for one in tried if one is not None), default=0.0)
     qualities = [optimistic if one is None else one for one in tried]
@@ -51,21 +54,12 @@ def probability_matching(
     return [p_min + free * share / total for share in shares]
 
 
-def _explores(_: Preset, *, c: float = 1.0) -> None:
-    _check_c(c)
-
-
-def _check_c(c: float) -> None:
-    if not (math.isfinite(c) and c >= 0):
-        raise ValueError(f"c must be finite and at least 0, got {c}")
-
-
-@adaptation(requires=_explores)
+@adaptation()
 def ucb(
     probabilities: Sequence[float],  # noqa: ARG001
     rewards: Sequence[Sequence[float]],
     *,
-    c: float = 1.0,
+    c: Annotated[float, Field(ge=0)] = 1.0,
 ) -> list[float]:
     """The next generation belongs to the operator with the highest upper confidence bound of its improvement.
 
@@ -76,7 +70,6 @@ def ucb(
     Sources: Auer, Cesa-Bianchi and Fischer, Finite-time analysis of the multiarmed bandit problem, 2002;
     Da Costa et al., Adaptive operator selection with dynamic multi-armed bandits, GECCO 2008.
     """
-    _check_c(c)
     untried = [not ones for ones in rewards]
     if any(untried):
         return _shared(untried)
@@ -91,13 +84,11 @@ def ucb(
     return _shared([bound >= top - 1e-12 for bound in bounds])
 
 
-def _check(p_min: float, decay: float, operators: int) -> None:
+def _check(p_min: float, operators: int) -> None:
     if not 0 <= p_min * operators <= 1:
         raise ValueError(
             f"p_min must be in 0 ... 1/{operators} for the mixture's {operators} operators, got {p_min}"
         )
-    if not 0 <= decay < 1:
-        raise ValueError(f"decay must be at least 0 and below 1, got {decay}")
 
 
 def _recent(rewards: Sequence[float], decay: float) -> float:

@@ -16,57 +16,42 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from deap import tools
+from pydantic import Field, Strict
 
 from evolve_llm.nouns.candidate import Candidate, Fitness
 from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
-from evolve_llm_operators.parameters import real, whole
+from evolve_llm_operators.parameters import whole
 from evolve_llm_operators.selection import trade
 
 MOST_REFERENCES = 20_000
 """Reference points NSGA-III may have: every member is compared with each of them."""
 
 
-def _tournament_fits(_preset: Preset | None, *, tournsize: int = 3) -> None:
-    whole("tournsize", tournsize, 1)
-
-
-@selection(blind=False, needs_fitness=True, distinct=False, requires=_tournament_fits)
-def tournament(individuals: Sequence[Candidate], k: int, *, tournsize: int = 3) -> list[Candidate]:
+@selection(blind=False, needs_fitness=True, distinct=False)
+def tournament(
+    individuals: Sequence[Candidate], k: int, *, tournsize: Annotated[int, Field(ge=1)] = 3
+) -> list[Candidate]:
     """The best of ``tournsize`` random members, k times (DEAP's selTournament). Larger is greedier.
 
     ``tournsize=2`` is, in expectation, linear ranking with selection pressure 2 - 1/N.
     Source: Goldberg and Deb, Foundations of Genetic Algorithms, 1991.
     """
-    _tournament_fits(None, tournsize=tournsize)
     return list(tools.selTournament(_measured(individuals), k, tournsize))
 
 
-def _double_fits(
-    _preset: Preset | None,
-    *,
-    fitness_size: int = 3,
-    parsimony_size: float = 1.4,
-    fitness_first: bool = True,
-) -> None:
-    whole("fitness_size", fitness_size, 1)
-    real("parsimony_size", parsimony_size, 1.0, 2.0)
-    if not isinstance(fitness_first, bool):
-        raise ValueError(f"fitness_first must be true or false, got {fitness_first!r}")
-
-
-@selection(blind=False, needs_fitness=True, distinct=False, requires=_double_fits)
+@selection(blind=False, needs_fitness=True, distinct=False)
 def double_tournament(
     individuals: Sequence[Candidate],
     k: int,
     *,
-    fitness_size: int = 3,
-    parsimony_size: float = 1.4,
-    fitness_first: bool = True,
+    fitness_size: Annotated[int, Field(ge=1)] = 3,
+    parsimony_size: Annotated[float, Field(ge=1, le=2)] = 1.4,
+    fitness_first: Annotated[bool, Strict()] = True,
 ) -> list[Candidate]:
     """Tournaments on fitness whose winners meet in pairs that the shorter chain wins (DEAP's selDoubleTournament).
 
@@ -76,7 +61,6 @@ def double_tournament(
 
     Source: Luke and Panait, GECCO 2002.
     """
-    _double_fits(None, fitness_size=fitness_size, parsimony_size=parsimony_size, fitness_first=fitness_first)
     members = _measured(individuals)
     aspirants = [_Aspirant(one, one.fitness, one.text_tokens) for one in members]
     won = tools.selDoubleTournament(aspirants, k, fitness_size, parsimony_size, fitness_first)
@@ -129,12 +113,10 @@ def stochastic_universal(individuals: Sequence[Candidate], sizes: Sequence[int])
     return _deal(members, Counter(one.candidate for one in pointed), sizes, shares)
 
 
-def _boltzmann_fits(_preset: Preset | None, *, temperature: float = 0.25) -> None:
-    real("temperature", temperature, 0.0, above=True)
-
-
-@selection(blind=False, needs_fitness=True, distinct=False, requires=_boltzmann_fits)
-def boltzmann(individuals: Sequence[Candidate], k: int, *, temperature: float = 0.25) -> list[Candidate]:
+@selection(blind=False, needs_fitness=True, distinct=False)
+def boltzmann(
+    individuals: Sequence[Candidate], k: int, *, temperature: Annotated[float, Field(gt=0)] = 0.25
+) -> list[Candidate]:
     """Chances in proportion to exp(fitness / ``temperature``): a softmax, minimised fitness negated.
 
     The temperature is in units of the fitness; as it falls towards 0 only the best are drawn, large ones make
@@ -142,7 +124,6 @@ def boltzmann(individuals: Sequence[Candidate], k: int, *, temperature: float = 
 
     Source: de la Maza and Tidor, ICGA 1993.
     """
-    _boltzmann_fits(None, temperature=temperature)
     members = _measured(individuals)
     merits = [_first(one) for one in members]
     top = max(merits, default=0.0)
@@ -176,17 +157,14 @@ def lexicase(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
     return list(tools.selLexicase(_measured(individuals), k))
 
 
-def _epsilon_fits(_preset: Preset | None, *, epsilon: float = 0.1) -> None:
-    real("epsilon", epsilon, 0.0)
-
-
-@selection(blind=False, needs_fitness=True, distinct=False, objectives=2, requires=_epsilon_fits)
-def epsilon_lexicase(individuals: Sequence[Candidate], k: int, *, epsilon: float = 0.1) -> list[Candidate]:
+@selection(blind=False, needs_fitness=True, distinct=False, objectives=2)
+def epsilon_lexicase(
+    individuals: Sequence[Candidate], k: int, *, epsilon: Annotated[float, Field(ge=0)] = 0.1
+) -> list[Candidate]:
     """Lexicase where whoever is within ``epsilon`` of the best passes a case (DEAP's selEpsilonLexicase).
 
     Source: La Cava, Spector and Danai, GECCO 2016.
     """
-    _epsilon_fits(None, epsilon=epsilon)
     return list(tools.selEpsilonLexicase(_measured(individuals), k, epsilon))
 
 

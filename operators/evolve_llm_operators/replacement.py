@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.scheme.decorators import replacement
@@ -97,18 +98,13 @@ def accumulate(parents: Sequence[Candidate], offspring: Sequence[Candidate], n: 
     return [one for one in everyone if not one.failed] or everyone
 
 
-def _known_victim(_: Preset, *, replace: str = "worst") -> None:
-    _check_victim(replace)
-
-
-def _check_victim(replace: str) -> None:
-    if replace not in ("worst", "similar"):
-        raise ValueError(f'replace must be "worst" or "similar", got {replace!r}')
-
-
-@replacement(needs_fitness=True, requires=_known_victim)
+@replacement(needs_fitness=True)
 def steady_state(
-    parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int, *, replace: str = "worst"
+    parents: Sequence[Candidate],
+    offspring: Sequence[Candidate],
+    n: int,
+    *,
+    replace: Literal["worst", "similar"] = "worst",
 ) -> list[Candidate]:
     """Each child in turn takes the place of one member, unless it is less fit than that member.
 
@@ -117,7 +113,6 @@ def steady_state(
     words in common (restricted tournament, Harik 1995). A failed member goes first, a failed child never
     enters. Meant for few offspring a generation; at a tie the child enters.
     """
-    _check_victim(replace)
     members = ranked(parents)[:n] if len(parents) > n else list(parents)
     words: dict[int, frozenset[str]] = {}
     for child in offspring:

@@ -9,22 +9,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.scheme.decorators import stopping
-from evolve_llm.scheme.preset import Preset
 
 History = Sequence[Sequence[Candidate]]
 
 
-def _some_tokens(_: Preset, *, tokens: int) -> None:
-    if tokens < 1:
-        raise ValueError(f"tokens must be at least 1, got {tokens}")
-
-
-@stopping(spending=True, requires=_some_tokens)
-def token_budget(problem: Problem, history: History, *, tokens: int, spent: int | None = None) -> bool:  # noqa: ARG001
+@stopping(spending=True)
+def token_budget(
+    problem: Problem,  # noqa: ARG001
+    history: History,
+    *,
+    tokens: Annotated[int, Field(ge=1)],
+    spent: int | None = None,
+) -> bool:
     """Whether the problem has cost ``tokens``, prompt and completion tokens of all its calls together.
 
     The machine tells what was ``spent``, on children that did not survive, fitness and consultations too;
@@ -39,13 +42,13 @@ def token_budget(problem: Problem, history: History, *, tokens: int, spent: int 
     return spent >= tokens
 
 
-def _a_share(_: Preset, *, share: float = 1.0) -> None:
-    if not 0 < share <= 1:
-        raise ValueError(f"share must be above 0 and at most 1, got {share}")
-
-
-@stopping(requires=_a_share)
-def consensus(problem: Problem, history: History, *, share: float = 1.0) -> bool:  # noqa: ARG001
+@stopping()
+def consensus(
+    problem: Problem,  # noqa: ARG001
+    history: History,
+    *,
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0,
+) -> bool:
     """Whether at least ``share`` of the live members of the last population give equivalent answers.
 
     A chain without an answer agrees with nobody. Source: adaptive consistency, arXiv 2305.11860, as a rule
@@ -56,20 +59,13 @@ def consensus(problem: Problem, history: History, *, share: float = 1.0) -> bool
     return bool(counts) and max(counts.values()) >= share * len(live) - 1e-9
 
 
-def _some_patience(_: Preset, *, generations: int = 3, tolerance: float = 0.0) -> None:
-    if generations < 1 or tolerance < 0:
-        raise ValueError(
-            f"generations must be at least 1 and tolerance at least 0, got {generations} and {tolerance}"
-        )
-
-
-@stopping(requires=_some_patience)
+@stopping()
 def stagnation(
     problem: Problem,  # noqa: ARG001
     history: History,
     *,
-    generations: int = 3,
-    tolerance: float = 0.0,
+    generations: Annotated[int, Field(ge=1)] = 3,
+    tolerance: Annotated[float, Field(ge=0)] = 0.0,
 ) -> bool:
     """Whether the entropy of the answers has stayed within ``tolerance`` bits for ``generations`` generations.
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from evolve_llm.basics.nearest import did_you_mean
 from evolve_llm_problems.reasoning_gym_entries import jsonable
 
 # Some generators (acre) lay out the whole set at once, so an entry depends on the set's size. Every set is
@@ -26,26 +27,19 @@ class _RefusedError(Exception):
     """What the user asked for cannot be drawn; the text is the message."""
 
 
-def _near(name: str, names: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
-
-
 def _dataset(task: str, seed: int, size: int, config: dict[str, Any]) -> Any:
     from reasoning_gym.factory import DATASETS, create_dataset
 
     names = sorted(set(DATASETS) - {"composite"})
     if task not in names:
         raise _RefusedError(
-            f"unknown Reasoning Gym task {task!r}.{_near(task, names)} Available: {', '.join(names)}"
+            f"unknown Reasoning Gym task {task!r}.{did_you_mean(task, names)} Available: {', '.join(names)}"
         )
     fields = {field.name for field in dataclasses.fields(DATASETS[task][1])} - {"size", "seed"}
     for key in config:
         if key not in fields:
             raise _RefusedError(
-                f"the Reasoning Gym task {task!r} has no option {key!r}.{_near(key, sorted(fields))} "
+                f"the Reasoning Gym task {task!r} has no option {key!r}.{did_you_mean(key, sorted(fields))} "
                 f"Available: {', '.join(sorted(fields))}"
             )
     try:

@@ -7,14 +7,19 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from evolve_llm.backends.base import Backend
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.request import Prompt, Request, Sampling
 
 Result = TypeVar("Result")
 
+FIRST = Address(0, 0, "init", 0)
 
-def ask(text: str = "hello", *, seed: int = 1, id: str = "p/0/0/init/0", **sampling: Any) -> Request:
+
+def ask(
+    text: str = "hello", *, seed: int = 1, problem: str = "p", address: Address = FIRST, **sampling: Any
+) -> Request:
     """A request of one user message."""
-    return Request(id, Prompt.user(text), Sampling(**{"max_tokens": 64, **sampling}), seed)
+    return Request(problem, address, Prompt.user(text), Sampling(**{"max_tokens": 64, **sampling}), seed)
 
 
 def run(coroutine: Coroutine[Any, Any, Result], limit: float = 60) -> Result:

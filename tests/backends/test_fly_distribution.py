@@ -21,6 +21,7 @@ from vllm_here import requires_vllm
 from evolve_llm.backends.base import Backend
 from evolve_llm.backends.fly import VOCABULARY, fly, shipped_weights
 from evolve_llm.backends.vllm.backend import vllm
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.request import Completion, Prompt, Request, Sampling
 
 TOLERANCE = 1e-4
@@ -46,7 +47,12 @@ def prompts() -> list[str]:
 
 def request(text: str, seed: int, max_tokens: int) -> Request:
     return Request(
-        f"p/0/{seed}/vary/0", Prompt.user(text), Sampling(max_tokens=max_tokens), seed, logprobs=True
+        "p",
+        Address(0, seed, "vary", 0),
+        Prompt.user(text),
+        Sampling(max_tokens=max_tokens),
+        seed,
+        logprobs=True,
     )
 
 

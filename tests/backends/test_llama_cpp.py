@@ -244,7 +244,7 @@ def test_ctrl_c_ends_a_run_that_generates_and_never_closes() -> None:
             await backend.start()
             threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
             print("started", flush=True)
-            await backend.generate(Request("a", Prompt.user("Tell a story"), Sampling(max_tokens=480), 1))
+            await backend.generate(ask("Tell a story", max_tokens=480))
             print("finished", flush=True)
 
         try:

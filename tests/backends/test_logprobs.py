@@ -52,7 +52,7 @@ def sane(got: Completion) -> bool:
 @given(st.integers(0, 2**63 - 1), st.text(min_size=1, max_size=40))
 def test_scripted_log_probabilities_are_a_function_of_the_request(seed: int, text: str) -> None:
     request = asking(text, seed=seed)
-    one, two = run(use(Scripted(lambda _: text), request, replace(request, id="elsewhere")))
+    one, two = run(use(Scripted(lambda _: text), request, replace(request, problem="elsewhere")))
     assert one == two
     assert sane(one)
     assert {"True", "False"} <= {token for token, _ in one.first_token}

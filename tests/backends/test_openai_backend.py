@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from asking import ask, run, use
+from asking import FIRST, ask, run, use
 from fake_server import KEY, MODEL, FakeServer
 
 from evolve_llm.backends.openai.backend import OpenAI, openai
@@ -197,7 +197,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_run_and_fails_no_request(serv
 def test_what_is_asked(server: FakeServer) -> None:
     sampling = Sampling(0.7, 0.9, 40, 0.05, 99, ("END",))
     prompt = Prompt((Message("system", "be brief"), Message("user", "half a pair: \ud800")))
-    request = Request("p/0/0/init/0", prompt, sampling, 2**62 + 5)
+    request = Request("p", FIRST, prompt, sampling, 2**62 + 5)
     run(use(backend(server, extra_body='{"chat_template_kwargs": {"enable_thinking": false}}'), request))
     (body,) = server.bodies
     assert body["messages"] == [

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from evolve_llm.backends.recorded import Recorded, recorded
 from evolve_llm.backends.response_file import ResponseFile, request_key
 from evolve_llm.backends.scripted import Scripted, scripted
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.errors import BackendError, RequestError, StoreError, UserError
 from evolve_llm.nouns.request import Completion, Message, ModelInfo, Prompt, Request, Sampling
 
@@ -47,7 +48,8 @@ samplings = st.builds(
 )
 messages = st.builds(Message, st.sampled_from(["system", "user", "assistant"]), texts)
 prompts = st.builds(Prompt, st.lists(messages, min_size=1, max_size=3).map(tuple))
-requests = st.builds(Request, texts, prompts, samplings, st.integers(0, 2**63 - 1), st.booleans())
+addresses = st.builds(Address, st.integers(0, 9), st.integers(0, 9), texts, st.integers(0, 9))
+requests = st.builds(Request, texts, addresses, prompts, samplings, st.integers(0, 2**63 - 1), st.booleans())
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def test_what_is_answered_once_is_not_asked_again(path: Path) -> None:
     first = Recorded(path, inner)
     got = run(use(first, ask(seed=1), ask(seed=2)))
     again = Recorded(path, inner)
-    assert run(use(again, ask(seed=2, id="elsewhere"), ask(seed=1), ask(seed=3)))[:2] == got[::-1]
+    assert run(use(again, ask(seed=2, problem="elsewhere"), ask(seed=1), ask(seed=3)))[:2] == got[::-1]
     assert (first.hits, first.misses, again.hits, again.misses) == (0, 2, 2, 1)
     assert inner.call_count == 3
     assert again.identity == "scripted"
@@ -83,9 +85,9 @@ def test_a_hit_equals_the_miss(
 @given(requests, st.data())
 def test_the_key_changes_with_anything_that_decides_the_answer(request: Request, data: st.DataObject) -> None:
     other = data.draw(requests)
-    same = replace(request, id=other.id) == other
+    same = replace(request, problem=other.problem, address=other.address) == other
     assert (request_key("m", request) == request_key("m", other)) == same
-    assert request_key("m", request) == request_key("m", replace(request, id="another id"))
+    assert request_key("m", request) == request_key("m", replace(request, problem="another"))
     assert request_key("m", request) != request_key("n", request)
     assert request_key("m", request) != request_key("m", replace(request, seed=request.seed ^ 1))
     assert request_key("m", request) != request_key("m", replace(request, logprobs=not request.logprobs))

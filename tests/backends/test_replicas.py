@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from evolve_llm.backends.base import Backend, Load, load_of, token_starts
 from evolve_llm.backends.openai.backend import openai
-from evolve_llm.backends.replicas import Replicas, problem_of
+from evolve_llm.backends.replicas import Replicas
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.cli.options import EvolutionFlags
 from evolve_llm.cli.settings import session_for
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 from evolve_llm.testing import BackendContract
@@ -33,7 +34,7 @@ def respond(request: Request) -> Any:
 
 
 def numbered(problem: int, number: int, name: str = "p") -> Request:
-    return ask(f"{problem}.{number}", id=f"{name}/{problem}/0/{number}/vary/0")
+    return ask(f"{problem}.{number}", problem=f"{name}/{problem}", address=Address(0, number, "vary", 0))
 
 
 class Told(Scripted):
@@ -54,7 +55,7 @@ class Told(Scripted):
 
     @property
     def problems(self) -> set[str]:
-        return {problem_of(one) for one in self.calls}
+        return {one.problem for one in self.calls}
 
 
 class Dead(Told):
@@ -69,10 +70,6 @@ class TestContract(BackendContract):
     expected: ClassVar[Callable[[str], str] | None] = staticmethod(lambda prompt: f"echo: {prompt}")
     refused = "overflow forever"
     seconds = 0.05
-
-
-def test_the_problem_is_what_stands_before_the_address() -> None:
-    assert problem_of(ask(id="set/with/slashes/3/14/vary/0")) == "set/with/slashes"
 
 
 @given(
@@ -113,7 +110,7 @@ def test_problems_in_flight_differ_by_one_at_most_while_none_ends(replicas: int,
             tasks.append(asyncio.create_task(both.generate(numbered(problem, number))))
             for _ in range(5):
                 await asyncio.sleep(0)
-            homes = [len({problem_of(one) for one in backend.calls}) for backend in backends]
+            homes = [len({one.problem for one in backend.calls}) for backend in backends]
             assert max(homes) - min(homes) <= 1
             assert sum(homes) == len(set(arrivals[: number + 1]))
         gate.set()
@@ -205,7 +202,7 @@ def test_what_a_dying_replica_had_in_flight_is_asked_elsewhere_at_once_and_said_
 def test_errors_of_a_request_are_its_own() -> None:
     async def story() -> list[Any]:
         both = Replicas([Told(), Told()])
-        wrong = ask("overflow", id="p/1/0/0/vary/0")
+        wrong = ask("overflow", problem="p/1")
         return await asyncio.gather(
             both.generate(wrong), both.generate(numbered(1, 1)), return_exceptions=True
         )

@@ -27,7 +27,7 @@ def answers(backend: Scripted, requests: list[Request]) -> dict[str, str]:
 
 @given(st.permutations(range(12)), st.integers(0, 2**63 - 1))
 def test_answers_do_not_depend_on_order_or_concurrency(order: list[int], seed: int) -> None:
-    requests = [ask(f"What is {n} + {n + 1}?", seed=seed // (n + 1), id=str(n)) for n in range(12)]
+    requests = [ask(f"What is {n} + {n + 1}?", seed=seed // (n + 1), problem=str(n)) for n in range(12)]
     together = answers(scripted(SPEC), requests)
     shuffled = answers(scripted(SPEC), [requests[n] for n in order])
 
@@ -63,7 +63,7 @@ def test_every_kind_of_answer() -> None:
         return f"late {request.seed}"
 
     def respond(request: Request) -> Any:
-        match request.id:
+        match request.problem:
             case "completion":
                 return given_back
             case "async":
@@ -80,7 +80,7 @@ def test_every_kind_of_answer() -> None:
 
     backend = Scripted(respond)
     ids = ["text", "completion", "async", "returned", "raised", "flaky", "hopeless"]
-    got = run(use(backend, *(ask(id=name) for name in ids)))
+    got = run(use(backend, *(ask(problem=name) for name in ids)))
     assert [got[0].text, got[1], got[2].text, got[5].text] == ["text", given_back, "late 1", "in the end"]
     assert [got[n].reason for n in (3, 4, 6)] == ["timeout", "bad_request", "malformed_response"]
     assert backend.retries == 2 + 4
@@ -88,7 +88,7 @@ def test_every_kind_of_answer() -> None:
 
 def test_it_is_an_oracle() -> None:
     backend = Scripted(lambda _: "x", delay=lambda request: 0.01 * request.seed, record=True)
-    requests = [ask(id=str(n), seed=n) for n in range(5)]
+    requests = [ask(problem=str(n), seed=n) for n in range(5)]
     run(use(backend, *requests))
     assert backend.calls == requests
     assert (backend.call_count, backend.peak_in_flight, backend.in_flight) == (

@@ -23,6 +23,7 @@ from evolve_llm.backends.vllm.backend import vllm
 from evolve_llm.backends.vllm.engine import engine_values
 from evolve_llm.backends.vllm.options import engine_arguments
 from evolve_llm.backends.vllm.reasoning import reasoning_for
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, Prompt, Request
 from evolve_llm.testing import BackendContract, contents, database
@@ -145,7 +146,9 @@ def test_log_probabilities_are_those_of_the_model(engine: Engine) -> None:
 
 def test_the_adapter_answers_from_its_generation_on(engine: Engine) -> None:
     def first(generation: int) -> Completion:
-        request = replace(ask("<a5037;>", id=f"a/b/{generation}/0/vary/0", max_tokens=1), logprobs=True)
+        request = replace(
+            ask("<a5037;>", address=Address(generation, 0, "vary", 0), max_tokens=1), logprobs=True
+        )
         (found,) = answers(engine, request)
         assert isinstance(found, Completion)
         return found
@@ -233,7 +236,7 @@ def test_one_seed_is_one_plan_at_any_concurrency(
     assert {key: one.seed for key, one in asked[1].items()} == {
         key: one.seed for key, one in asked[64].items()
     }
-    first = [key for key in asked[1] if key.rsplit("/", 4)[1] == "0"]
+    first = [key for key, one in asked[1].items() if one.address.generation == 0]
     assert all(asked[1][key] == asked[64][key] for key in first)
     parents = [[row[:5] for row in stored[one]["candidates"]] for one in (1, 64)]
     assert parents[0] == parents[1]

@@ -29,7 +29,6 @@ from evolve_llm.backends.vllm.fly import shipped_folder
 from evolve_llm.backends.vllm.lora import base_shapes, read_adapter
 from evolve_llm.backends.vllm.outputs import (
     SEED_LIMIT,
-    generation_of,
     read_output,
     sampling_arguments,
     sort_failure,
@@ -204,18 +203,6 @@ def test_every_sampler_is_named_and_neutral_unless_it_was_set() -> None:
         0.1,
         ["x"],
     )
-
-
-@given(st.text(min_size=1), st.integers(0, 99), st.integers(0, 99))
-def test_the_generation_is_found_whatever_the_problem_is_called(
-    problem: str, generation: int, slot: int
-) -> None:
-    assert generation_of(f"{problem}/{generation}/{slot}/vary/0") == generation
-
-
-def test_an_id_of_another_form_has_no_generation() -> None:
-    assert generation_of("hello") is None
-    assert generation_of("a/b/c/d/e") is None
 
 
 def output(finish: str = "stop", **changes: Any) -> Any:

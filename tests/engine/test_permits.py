@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolve_llm.engine.permits import Permits
+from evolve_llm.nouns.errors import BudgetReached
 
 
 def test_the_waiter_with_the_smallest_priority_is_served_first() -> None:
@@ -77,7 +78,7 @@ def test_an_error_inside_gives_the_permit_back() -> None:
     asyncio.run(main())
 
 
-def test_closed_permits_drain_and_serve_nobody() -> None:
+def test_closed_permits_serve_nobody_and_say_so_when_the_last_one_is_back() -> None:
     async def main() -> None:
         permits = Permits(2)
         served = []
@@ -90,28 +91,45 @@ def test_closed_permits_drain_and_serve_nobody() -> None:
         tasks = [asyncio.create_task(work(name)) for name in range(5)]
         await asyncio.sleep(0)
         permits.close()
-        assert not permits.drained.is_set()
-        await asyncio.wait_for(permits.drained.wait(), 1)
-        late = asyncio.create_task(work(99))
-        await asyncio.sleep(0.05)
+        late = asyncio.create_task(work(98))
+        await asyncio.sleep(0)
+        assert (permits.held, permits.waiting) == (2, 4), "nobody is told while something is under way"
+        ended = await asyncio.wait_for(asyncio.gather(*tasks, late, return_exceptions=True), 1)
+        assert [type(one) for one in ended] == [type(None)] * 2 + [BudgetReached] * 4
         assert served == [0, 1]
-        assert permits.waiting == 4
-        assert permits.held == 0
-        for task in (*tasks, late):
-            task.cancel()
-        await asyncio.gather(*tasks, late, return_exceptions=True)
-        assert permits.waiting == 0
+        assert (permits.held, permits.waiting) == (0, 0)
+        with pytest.raises(BudgetReached):
+            await work(99)
 
     asyncio.run(main())
 
 
-def test_closing_unused_permits_drains_them_at_once() -> None:
+def test_a_waiter_cancelled_as_it_is_refused_gives_nothing_back() -> None:
+    async def main() -> None:
+        permits = Permits(1)
+        holder = permits.take((0, 0, 0))
+        await holder.__aenter__()
+        waiter = asyncio.create_task(permits.take((1, 0, 0)).__aenter__())
+        await asyncio.sleep(0)
+        permits.close()
+        await holder.__aexit__(None, None, None)
+        waiter.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiter
+        assert (permits.held, permits.waiting) == (0, 0)
+
+    asyncio.run(main())
+
+
+def test_closed_permits_keep_nobody_waiting_for_room() -> None:
     async def main() -> None:
         permits = Permits(3)
-        permits.close()
-        assert permits.drained.is_set()
+        await permits.take((0, 0, 0)).__aenter__()
+        permits.resize(1)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(permits.room(), 0.01)
+        permits.close()
+        await asyncio.wait_for(permits.room(), 1)
 
     asyncio.run(main())
 
@@ -233,8 +251,7 @@ def test_closed_permits_stay_closed_when_resized() -> None:
         await asyncio.sleep(0)
         assert (permits.held, waiter.done()) == (1, False)
         permits._release()
-        assert permits.drained.is_set()
-        waiter.cancel()
-        await asyncio.gather(waiter, return_exceptions=True)
+        with pytest.raises(BudgetReached):
+            await waiter
 
     asyncio.run(main())

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Grade, Prompt, RequestError, Sampling, UserError, Verdict
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.request import Request
 from evolve_llm.record.reader import StoredPopulation
 from evolve_llm.scheme.preset import load_preset
@@ -272,7 +273,9 @@ def test_a_draft_is_what_a_faultless_chain_goes_on_with(seed: int, keys: list[in
 
 
 def ask(seed: int, text: str, **sampling: Any) -> Request:
-    return Request(str(seed), Prompt.user(text), Sampling(**{"max_tokens": 30, **sampling}), seed)
+    return Request(
+        "p", Address(0, seed, "vary", 0), Prompt.user(text), Sampling(**{"max_tokens": 30, **sampling}), seed
+    )
 
 
 def test_the_backend_answers_alike_in_any_company() -> None:

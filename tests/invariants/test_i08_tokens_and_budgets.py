@@ -5,6 +5,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -140,6 +143,68 @@ def test_a_budget_that_ends_while_a_fitness_asks_the_model(budget: int) -> None:
         assert budget <= books.tokens
         assert evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=out, **shape).complete
         assert database(out) == whole
+
+
+@evaluation(weights=(1.0,), oracle=False)
+async def forgiving(problem: Problem, candidates: Sequence[Candidate], ask: Any) -> list[tuple[float, ...]]:
+    """A fitness that takes whatever goes wrong for a low value."""
+    votes = await asyncio.gather(
+        *(ask(one, Prompt.user(f"Good? {one.text}")) for one in candidates), return_exceptions=True
+    )
+    return [(float(len(vote.text)) if isinstance(vote, Completion) else 0.0,) for vote in votes]
+
+
+@pytest.mark.parametrize("budget", [60, 200, 500])
+def test_a_fitness_that_swallows_the_end_of_the_budget_changes_no_result(budget: int) -> None:
+    shape: dict[str, Any] = {"evaluate": forgiving, "select": "best"}
+    with run_directory() as out:
+        evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=out, **shape)
+        whole = database(out)
+    with run_directory() as out:
+        assert not evolve(
+            PROBLEMS, "smoke", Scripted(Behaviour()), out=out, budget_tokens=budget, concurrency=2, **shape
+        ).complete
+        assert evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=out, **shape).complete
+        assert database(out) == whole
+
+
+@pytest.mark.parametrize("informed", [False, True], ids=["planned ahead", "a generation at a time"])
+@pytest.mark.parametrize("lost", ["answers", "populations"])
+def test_a_budget_spent_to_the_last_token_is_enough_to_finish(informed: bool, lost: str) -> None:
+    """Every completion is stored, and the run was killed before what follows from them was."""
+    shape: dict[str, Any] = {"select": "tournament", "evaluate": "agreement"} if informed else {}
+    with run_directory() as out:
+        evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=out, **shape)
+        whole = contents(out)
+        spent = sum(row[10] + row[11] for row in whole["completions"])
+        with contextlib.closing(sqlite3.connect(out / "run.db")) as db, db:
+            db.execute("DELETE FROM answers WHERE ord > 0")
+            if lost == "populations":
+                for table in ("populations", "candidates", "verdicts"):
+                    db.execute(f"DELETE FROM {table} WHERE ord > 0")
+        books = Ledger(Scripted(Behaviour()))
+
+        async def again() -> None:
+            async with Session(
+                PROBLEMS, "smoke", books, out=out, budget_tokens=spent, overrides=shape
+            ) as session:
+                async for _ in session.generations():
+                    pass
+
+        asyncio.run(again())
+        assert books.calls == 0
+        assert contents(out) == whole
+
+
+def test_the_generations_whose_children_are_paid_for_are_finished() -> None:
+    """A generation needs no permit for its grading: the end of the budget leaves none of them behind."""
+    for budget in range(40, 700, 60):
+        with run_directory() as out:
+            evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=out, budget_tokens=budget, concurrency=3)
+            rows = contents(out)
+        paid = Counter((row[0], row[1]) for row in rows["completions"] if row[3] == "vary")
+        complete = {where for where, count in paid.items() if count == 4}
+        assert {(row[0], row[1]) for row in rows["populations"]} == complete
 
 
 def test_what_a_fitness_and_an_asking_finish_spend_is_counted() -> None:

@@ -127,9 +127,9 @@ def test_a_run_moves_to_the_operator_that_improves() -> None:
         ({"adapt": {"operator": "probability_matching", "p_min": 0.4}}, r"p_min must be in 0 \.\.\. 1/3"),
         (
             {"adapt": {"operator": "probability_matching", "decay": 1.0}},
-            "decay must be at least 0 and below 1",
+            "decay must be a finite number of at least 0 and less than 1, got 1.0",
         ),
-        ({"adapt": {"operator": "ucb", "c": -1}}, "c must be finite"),
+        ({"adapt": {"operator": "ucb", "c": -1}}, "c must be a finite number of at least 0, got -1"),
         ({"adapt": "ucb", "vary": "aggregate"}, "adapt chooses between"),
         ({"evaluate": None}, "adapt rewards operators"),
     ],

@@ -297,7 +297,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"e must be in 1 \.\.\. population \(4\), got 5",
     ),
     "elitism of few": ({"replace": "elitism", "offspring": 2}, "there are only 2"),
-    "steady state": ({"replace": {"operator": "steady_state", "replace": "best"}}, '"worst" or "similar"'),
+    "steady state": ({"replace": {"operator": "steady_state", "replace": "best"}}, "'worst' or 'similar'"),
     "archive": ({"replace": {"operator": "archive", "lengths": [9, 3]}}, "increasing"),
     "no fitness": ({"replace": "plus", "evaluate": None}, "needs a fitness"),
 }

@@ -144,9 +144,15 @@ def test_stopped_runs_are_the_same_bytes_at_any_concurrency(rule: dict[str, obje
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ({"operator": "consensus", "share": 0}, "share must be above 0"),
-        ({"operator": "stagnation", "generations": 0}, "generations must be at least 1"),
-        ({"operator": "token_budget", "tokens": 0}, "tokens must be at least 1"),
+        (
+            {"operator": "consensus", "share": 0},
+            "share must be a finite number greater than 0 and at most 1, got 0",
+        ),
+        (
+            {"operator": "stagnation", "generations": 0},
+            "generations must be a whole number of at least 1, got 0",
+        ),
+        ({"operator": "token_budget", "tokens": 0}, "tokens must be a whole number of at least 1, got 0"),
         ({"operator": "token_budget"}, "needs the parameter"),
     ],
 )

@@ -178,9 +178,9 @@ def test_more_parents_than_the_bound_on_calls_are_summarized() -> None:
 
 def failing(purpose: str, call: int) -> Scripted:
     def respond(request: Request) -> str | BaseException:
-        _, generation, _, what, number = request.id.rsplit("/", 4)
-        child = int(generation) > 0 or what != "vary"
-        if child and (what, int(number)) == (purpose, call):
+        address = request.address
+        child = address.generation > 0 or address.purpose != "vary"
+        if child and (address.purpose, address.call) == (purpose, call):
             return RequestError("timeout", "as scripted")
         return "\\boxed{4}"
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from evolve_llm import BackendError, Completion, Generation, Problem, Request, StoreError, evolve
+from evolve_llm import Completion, Generation, Problem, Request, StoreError, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.nouns.address import Address, Failure
+from evolve_llm.nouns.address import Address
+from evolve_llm.nouns.outcome import Failure
 from evolve_llm.record import store
-from evolve_llm.record.run_files import LATER
 from evolve_llm.record.store import Store
 from evolve_llm.testing import Behaviour, contents, database, run_directory
 
@@ -111,39 +110,3 @@ def test_a_run_that_ends_while_somebody_reads_it_is_compacted_the_next_time(
         assert evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=out).complete
         assert database(out) == expected
         assert not [path.name for path in out.iterdir() if path.name.startswith("run.db-")]
-
-
-def _as_it_was_made_before(out: Path) -> None:
-    """Take away the columns that candidates have had since."""
-    with contextlib.closing(sqlite3.connect(out / "run.db")) as db:
-        for column in LATER:
-            db.execute(f"ALTER TABLE candidates DROP COLUMN {column}")
-
-
-def test_a_run_of_an_older_version_is_read_and_resumed() -> None:
-    settings = {
-        "select": "tournament",
-        "evaluate": "agreement",
-        "vary": [
-            {"operator": "aggregate", "probability": 0.8},
-            {"operator": "reproduce", "probability": 0.2},
-        ],
-    }
-    with run_directory() as whole, run_directory() as out:
-        evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=whole, **settings)  # type: ignore[arg-type]
-        with pytest.raises(BackendError):
-            evolve(PROBLEMS, "smoke", Scripted(Behaviour(), die_after=7), out=out, concurrency=1, **settings)  # type: ignore[arg-type]
-        _as_it_was_made_before(out)
-        with Store.open_to_read(out) as store:
-            assert {(one.cut, one.left_out, bool(one.text)) for one in store.candidates(0, texts=True)} == {
-                ((), (), True)
-            }
-        model = Scripted(Behaviour())
-        assert evolve(PROBLEMS, "smoke", model, out=out, **settings).complete  # type: ignore[arg-type]
-        assert model.call_count + 7 == len(contents(whole)["completions"])
-        assert contents(out)["completions"] == contents(whole)["completions"]
-        same = [row[:14] for row in contents(whole)["candidates"]]
-        assert [row[:14] for row in contents(out)["candidates"]] == same
-        _as_it_was_made_before(out)
-        with Store.open_to_read(out) as store:
-            assert [one.uid for one in store.candidates(0, texts=True) if one.copied]

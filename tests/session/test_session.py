@@ -69,7 +69,6 @@ def test_the_session_may_be_driven_by_hand() -> None:
             async for _ in session.generations():
                 count += 1
             assert session.evolution.meter.requests == 36
-            assert session.evolution.born == 36
             assert session.evolution.running == 0
         return count
 

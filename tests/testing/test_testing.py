@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import find, given, settings
@@ -11,6 +12,7 @@ from hypothesis import find, given, settings
 from evolve_llm import Candidate, Preset, Request
 from evolve_llm.backends.base import Backend
 from evolve_llm.backends.scripted import Scripted
+from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.request import Prompt, Sampling
 from evolve_llm.scheme.toolbox import build
 from evolve_llm.testing import Behaviour, Ledger, Reordering, behaviours, populations, presets
@@ -68,11 +70,11 @@ def test_the_hard_cases_are_within_reach() -> None:
 
 def test_behaviours_depend_on_the_whole_request() -> None:
     behaviour = Behaviour()
-    request = Request("p/0/0/vary/0", Prompt.user("a"), Sampling(), 1)
+    request = Request("p", Address(0, 0, "vary", 0), Prompt.user("a"), Sampling(), 1)
     others = [
-        Request("p/0/1/vary/0", request.prompt, request.sampling, 1),
-        Request(request.id, Prompt.user("b"), request.sampling, 1),
-        Request(request.id, request.prompt, request.sampling, 2),
+        Request("p", Address(0, 1, "vary", 0), request.prompt, request.sampling, 1),
+        replace(request, prompt=Prompt.user("b")),
+        replace(request, seed=2),
     ]
     assert behaviour(request) == behaviour(request)
     assert len({behaviour(one) for one in (request, *others)}) == 4

@@ -296,9 +296,7 @@ class Vllm:
             raise vllm_outputs.sort_failure(error, dead=False) from error
 
     def _lora(self, request: Request) -> Any:
-        generation = vllm_outputs.generation_of(request.id)
-        wanted = generation is None or generation >= self.options.lora_from
-        return self._adapter if wanted else None
+        return self._adapter if request.address.generation >= self.options.lora_from else None
 
     async def _answered(self, engine: Any, ids: list[int], parameters: Any, name: str, lora: Any) -> Any:
         """The last output of one request."""

@@ -7,7 +7,6 @@ parser of its own command line, so that ``--set engine.X=V`` means what ``vllm s
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 import logging
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve_llm.backends.llama_cpp.weights import fingerprint
+from evolve_llm.basics.nearest import did_you_mean
 from evolve_llm.nouns.errors import UserError
 
 INSTALL = 'pip install "evolve-llm[vllm]" (on a machine without a GPU: docs/vllm.md, "On a CPU")'
@@ -72,8 +72,7 @@ def refuse_unknown(given: Iterable[str], own: Iterable[str], arguments: Iterable
         if name == "model":
             lines.append("option model of the backend vllm: the model stands in --model vllm:NAME_OR_PATH")
             continue
-        near = difflib.get_close_matches(name.replace("-", "_"), [*own, *arguments], n=2, cutoff=0.6)
-        hint = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+        hint = did_you_mean(name.replace("-", "_"), [*own, *arguments])
         lines.append(
             f"unknown option of the backend vllm {name!r}.{hint} Available: {', '.join(own)}, and "
             f"the {len(arguments)} engine arguments of the installed vLLM (vllm serve --help=all)"

@@ -43,12 +43,6 @@ def sampling_arguments(request: Request) -> dict[str, Any]:
     return found
 
 
-def generation_of(request_id: str) -> int | None:
-    """The generation in ``problem/generation/slot/purpose/call``, where the problem's id may hold slashes too."""
-    parts = request_id.rsplit("/", 4)
-    return int(parts[1]) if len(parts) == 5 and parts[1].isdecimal() else None
-
-
 def read_output(output: Any) -> Completion:
     """The completion of a ``RequestOutput`` that has ended. Raises RequestError for one that was aborted."""
     one = output.outputs[0]

@@ -1,4 +1,4 @@
-"""Doing a thing once for all who ask for it at the same time."""
+"""Doing a thing once for all who want it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class _Flight(Generic[Value]):
     passengers: int = 0
 
 
-class SingleFlight(Generic[Value]):
-    """Work in progress by key. Later callers of a key share the work of the first and its outcome.
+class Once(Generic[Value]):
+    """Work by key. Later callers of a key share the work of the first and its outcome, an error included.
 
     A caller that is cancelled leaves without the others; when the last one has left, the work itself is
-    cancelled. Finished work is forgotten: this is no cache.
+    cancelled. Finished work is forgotten, unless ``keep``: then whoever comes later shares it too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
+        self._keep = keep
         self._flights: dict[Hashable, _Flight[Value]] = {}
 
     def __contains__(self, key: Hashable) -> bool:
@@ -52,7 +53,8 @@ class SingleFlight(Generic[Value]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _landed(self, key: Hashable, task: asyncio.Task[Value]) -> None:
-        self._forget(key, task)
+        if task.cancelled() or not self._keep:
+            self._forget(key, task)
         if not task.cancelled():
             task.exception()  # seen: every passenger gets it, and there may be none left to complain
 
