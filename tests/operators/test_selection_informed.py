@@ -1,4 +1,4 @@
-"""Informed selection: DEAP's selectors, and what of DEAP 1.4.4 must not reach a user (DESIGN section 5)."""
+"""Informed selection: DEAP's selectors, and what of DEAP 1.4.4 must not reach a user."""
 
 from __future__ import annotations
 
