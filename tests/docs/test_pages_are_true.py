@@ -107,7 +107,7 @@ def test_where_is_what_names_files_and_functions_that_exist() -> None:
     assert groups == {
         f"evolve_llm.{kind}" for kind in ("operators", "problems", "backends", "graders", "formats")
     }
-    rooms = {one for one in re.findall(r"^\| `evolve_llm/(\w+)/` \|", text, re.MULTILINE)} | {"testing"}
+    rooms = set(re.findall(r"^\| `evolve_llm/(\w+)/` \|", text, re.MULTILINE)) | {"testing"}
     assert rooms == {one.parent.name for one in (ROOT / "evolve_llm").glob("*/__init__.py")}
 
 
