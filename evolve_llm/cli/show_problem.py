@@ -46,7 +46,7 @@ def generation_data(store: Store, order: int, number: int) -> Data:
     found = next((one for one in populations if one.generation == number), None)
     if found is None:
         last = f"0 to {len(populations) - 1}" if populations else "none"
-        raise UserError(f"generation {number} is not finished; finished are: {last}")
+        raise UserError(f"generation {number} is not finished; the finished ones are: {last}")
     return {
         "id": store.problems()[order].id,
         **_generation(found),

@@ -225,8 +225,9 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
     carry = scheme.preset.carry.carry()
     if found.window is None and carry.policy == "drop":
         raise UserError(
-            'carry.policy = "drop" leaves out the parents that do not fit the model\'s window, and the window is '
-            "unknown; say it with --set engine.context_length=TOKENS, or choose another carry.policy"
+            'carry.policy = "drop" leaves out the parents that do not fit the model\'s window, and the '
+            "window is unknown; state it with --set engine.context_length=TOKENS, or choose another "
+            "carry.policy"
         )
     if found.fits or found.window is None:
         return
@@ -239,10 +240,10 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
     advice += _shorter(found, carry, reply, found.window - fixed)
     nothing = ["the question alone does not fit: use a model with a larger window"]
     raise UserError(
-        f"the prompt cannot fit the context: {others} parent(s) of up to {reply} tokens, "
-        f"{f'tails of {found.tails} tokens, ' if found.tails else ''}the question "
-        f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
-        f"window has {found.window}; {', '.join(advice or nothing)}"
+        f"the prompt cannot fit the model's window: {others} parent(s) of up to {reply} tokens, "
+        f"{f'tails of {found.tails} tokens, ' if found.tails else ''}the question ({fixed} tokens with its "
+        f"template) and a reply of {reply} need {found.widest} tokens, and the window has {found.window}; "
+        f"{', '.join(advice or nothing)}"
     )
 
 
@@ -328,7 +329,8 @@ def _steps(scheme: Scheme, alias: str, problem: Problem, arity: int) -> list[_St
                 sent = Completion(marks[-1])
             if isinstance(made, Generator) and len(steps) == MAX_CALLS + arity:
                 raise OperatorError(
-                    f"variation {name_of(operator)!r} asked the model {len(steps)} times for one child without an end"
+                    f"variation {name_of(operator)!r} asked the model {len(steps)} times for one child and "
+                    "did not end"
                 )
     except EvolveError:
         raise

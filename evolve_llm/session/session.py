@@ -78,8 +78,9 @@ class Session:
             blind = [one.id for one in self.items if one.grader is None or one.reference is None]
             if blind:
                 raise UserError(
-                    f"the fitness of preset {self._preset.name!r} is the grader, and {len(blind)} problem(s) cannot "
-                    f"be graded ({blind[0]!r} has no reference or no grader); choose another [evaluate]"
+                    f"the fitness of preset {self._preset.name!r} is the grader, but {len(blind)} "
+                    f"problem(s) cannot be graded ({blind[0]!r} has no reference or no grader); choose "
+                    "another [evaluate]"
                 )
         prompts = check_prompts(self.scheme.templates, self.items)
         backend = make_backend(self.model, self.engine) if isinstance(self.model, str) else self.model
