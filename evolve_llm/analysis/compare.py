@@ -153,7 +153,7 @@ def compare(
     graded = {metric: [_rows(base, other, metric, problems) for other in others] for metric in _METRICS}
     if not any(pairs for per_run in graded["pass@1"] for _, pairs in per_run):
         raise UserError(
-            "nothing in these runs is graded, so there is nothing to compare: regrade them with references"
+            "nothing in these runs is graded, so there is nothing to compare; regrade them with references"
         )
     done = {
         metric: _corrected(

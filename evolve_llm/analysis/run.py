@@ -86,7 +86,7 @@ class Run:
             return found[generation].members
         except IndexError:
             raise UserError(
-                f"problem {problem!r} has {len(found)} finished generation(s), no number {generation}"
+                f"problem {problem!r} has {len(found)} finished generation(s), but no generation {generation}"
             ) from None
 
     def generations(self) -> list[GenerationMetrics]:

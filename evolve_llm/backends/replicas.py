@@ -46,7 +46,7 @@ class Replicas:
         self.identity = backends[0].identity
         if any(one.identity != self.identity for one in backends):
             told = "; ".join(f"{one.name} is {one.backend.identity!r}" for one in self._replicas)
-            raise UserError(f"replicas must be of one model: {told}")
+            raise UserError(f"replicas must have the same model: {told}")
         self._homes: dict[str, _Replica] = {}
 
     @property
@@ -220,7 +220,7 @@ def _together(infos: dict[str, ModelInfo]) -> ModelInfo:
     first = next(iter(infos.values()))
     if any(one.name != first.name for one in infos.values()):
         told = "; ".join(f"{name} serves {info.name!r}" for name, info in infos.items())
-        raise UserError(f"replicas must serve one model: {told}")
+        raise UserError(f"replicas must serve the same model: {told}")
     windows = {name: info.context_length for name, info in infos.items()}
     known = [one for one in windows.values() if one is not None]
     smallest = min(known, default=None)

@@ -233,7 +233,7 @@ def _spec(argument: str) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if not equals:
             raise UserError(
-                f"scripted:{argument}: {part!r} is not KEY=VALUE; write for example "
+                f"scripted:{argument}: {part!r} must be KEY=VALUE; write for example "
                 "scripted:answers=4|5|6,fail=0.1, or scripted:module:function"
             )
         if key.strip() in pairs:
@@ -271,8 +271,8 @@ def _refuse_stand_in_options(chosen: ScriptedOptions, function: str) -> None:
     idle = chosen.model_fields_set - _SPEED - {"context_length"}
     if idle:
         raise UserError(
-            f"scripted:{function} answers by itself: {', '.join(sorted(idle))} would change nothing; leave "
-            "them out"
+            f"scripted:{function} answers by itself, so {', '.join(sorted(idle))} would change nothing; "
+            "leave them out"
         )
 
 
@@ -282,9 +282,10 @@ def _imported(path: str) -> Respond:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(
-            f"scripted:{path}: {error}; the module must be importable (PYTHONPATH=. for the current folder)"
+            f"scripted:{path}: {error}; the module must be importable (set PYTHONPATH=. for the current "
+            "folder)"
         ) from error
     if not callable(found) or inspect.isclass(found):
-        raise UserError(f"scripted:{path} is no function that takes a Request and returns a text")
+        raise UserError(f"scripted:{path} is not a function that takes a Request and returns a text")
     respond: Respond = found
     return respond

@@ -210,7 +210,7 @@ class Nursery:
                     calls.append(answer)
                 else:
                     raise OperatorError(
-                        f"variation {name!r} must yield Prompts, it yielded a {type(wanted).__name__}"
+                        f"variation {name!r} must yield Prompts, but it yielded a {type(wanted).__name__}"
                     )
             except NoRoomError:
                 steps.close()
@@ -220,7 +220,7 @@ class Nursery:
                 if isinstance(wanted, Prompt):
                     calls.append(Completion(""))  # the call that failed keeps its number
         steps.close()
-        raise OperatorError(f"variation {name!r} asked the model {most} times for one child without an end")
+        raise OperatorError(f"variation {name!r} asked the model {most} times for one child and did not end")
 
     async def _consult(self, name: str, wanted: Consult, parents: Sequence[Candidate]) -> Completion:
         """Ask about a parent, once for all children: whoever comes first asks, the others wait for it."""
@@ -231,7 +231,8 @@ class Nursery:
             )
         if not wanted.purpose.isidentifier() or wanted.purpose in ("vary", "evaluate", "finish"):
             raise OperatorError(
-                f"variation {name!r}: the purpose of a Consult must be a word of its own, got {wanted.purpose!r}"
+                f"variation {name!r}: the purpose of a Consult must be a word of its own (a Python name "
+                f"other than vary, evaluate and finish), got {wanted.purpose!r}"
             )
         address = Address(about.generation, about.slot, wanted.purpose, 0)
         digest, asking = self.consulted.get(address, (prompt_digest(wanted.prompt), None))

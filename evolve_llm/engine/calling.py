@@ -109,10 +109,10 @@ class Caller:
         if stored is not None:
             if stored.prompt != digest:
                 raise StoreError(
-                    f"problem {problem!r}, candidate {address.generation}.{address.slot}: the stored completion "
-                    "answers another prompt than the one rendered now. Either an operator has changed since the "
-                    "run began, and another --out is needed; or a variation operator draws at random without "
-                    "saying so, and needs @variation(draws=True)."
+                    f"problem {problem!r}, candidate {address.generation}.{address.slot}: the stored "
+                    "completion answers another prompt than the one rendered now. Either an operator has "
+                    "changed since the run began: then give another --out. Or a variation operator draws "
+                    "at random without declaring it: then write @variation(draws=True)."
                 )
             return stored.outcome
         seed = derive(self.seed, problem, *address)
@@ -135,9 +135,9 @@ class Caller:
             else:
                 if self.logprobs and completion.completion_tokens and not completion.logprobs:
                     raise UserError(
-                        f"the preset's fitness needs log-probabilities, and the model {self.backend.identity!r} gave "
-                        "none; use a backend that does (openai with a vLLM or llama.cpp server, or the embedded "
-                        "engine), or another [evaluate]"
+                        "the preset's fitness needs log-probabilities, but the model "
+                        f"{self.backend.identity!r} gave none; use a backend that does (openai with a vLLM "
+                        "or llama.cpp server, or the embedded engine), or another [evaluate]"
                     )
                 outcome = _cleaned(completion)
                 self.meter.count(outcome)

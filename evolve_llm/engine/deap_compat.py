@@ -65,7 +65,7 @@ class Individual:
     def candidate(self) -> Candidate:
         """The chain, with its text and answer. Raises OperatorError before it was evaluated."""
         if self.birth.candidate is None:
-            raise OperatorError("this individual has no text yet: it gets one when toolbox.map evaluates it")
+            raise OperatorError("this individual has no text yet; it gets one when toolbox.map evaluates it")
         return self.birth.candidate
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Individual:
@@ -195,7 +195,9 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
     def _run(self, work: Coroutine[Any, Any, Value]) -> Value:
         if self._loop is None:
             work.close()
-            raise UserError("a ModelToolbox works inside its with block: with ModelToolbox(...) as toolbox")
+            raise UserError(
+                "a ModelToolbox works only inside its with block: with ModelToolbox(...) as toolbox"
+            )
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

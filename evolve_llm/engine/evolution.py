@@ -108,8 +108,8 @@ class Evolution:
             await asyncio.wait({admit, drained}, return_when=asyncio.FIRST_COMPLETED)
             if not admit.done() and not await self._settled(admit):
                 raise BudgetReached(
-                    f"the budget of {self.meter.budget} tokens is spent ({self.meter.spent} used); "
-                    "repeat the command with a larger --budget-tokens to go on"
+                    f"the budget of {self.meter.budget} tokens is spent ({self.meter.spent} used); repeat "
+                    "the command with a larger --budget-tokens to resume"
                 )
             await admit
         except* EvolveError as group:

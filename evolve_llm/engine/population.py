@@ -283,8 +283,9 @@ class Population:
         enough = len(members) >= 1 if self.scheme.varies_size else len(members) == n
         if not enough or len(different) != len(members) or not different <= known:
             raise OperatorError(
-                f"replacement {name!r} must return {'some' if self.scheme.varies_size else n} different members of "
-                f"parents and offspring, got {len(members)} of which {len(different & known)} are"
+                f"replacement {name!r} must return {'some' if self.scheme.varies_size else n} different "
+                f"members of parents and offspring; it returned {len(members)}, of which "
+                f"{len(different & known)} are"
             )
         return tuple(members)
 

@@ -75,7 +75,7 @@ class CarrySpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> CarrySpec:
         if (self.policy == "tail") != (self.tokens is not None):
-            raise ValueError('tokens goes with policy = "tail", and only with it')
+            raise ValueError('tokens must be set with policy = "tail", and with no other policy')
         return self
 
     def carry(self) -> Carry:
@@ -248,7 +248,8 @@ def load_preset(name: str) -> Preset:
         near = difflib.get_close_matches(name, presets, n=2, cutoff=0.5)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise UserError(
-            f"unknown preset {name!r}.{hint} Available: {', '.join(presets)}; or give the path of a .toml file"
+            f"unknown preset {name!r}.{hint} Available: {', '.join(presets)}. You can also give the path of "
+            "a .toml file"
         )
     return presets[name]
 
@@ -278,7 +279,7 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
                 near = difflib.get_close_matches(key, data, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise UserError(
-                    f"--set {whole}: a preset has no {key!r}.{hint} Keys: {', '.join(sorted(data))}"
+                    f"--set {whole}: a preset has no key {key!r}.{hint} Keys: {', '.join(sorted(data))}"
                 )
             if last:
                 node[key] = value
@@ -289,7 +290,9 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
                     node[key] = {"operator": node[key]}
                 node = node[key]
         else:
-            raise UserError(f"--set {whole}: {'.'.join(path[:depth])} is a plain value and has no {key!r}")
+            raise UserError(
+                f"--set {whole}: {'.'.join(path[:depth])} is a plain value and has no key {key!r}"
+            )
 
 
 _TABLES: dict[str, type[BaseModel]] = {"sampling": SamplingSpec, "carry": CarrySpec}

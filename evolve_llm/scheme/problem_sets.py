@@ -57,7 +57,9 @@ def load_problems(
         raise UserError(f"the limit must be at least 1, got {limit}")
     parts = parse_spec(spec)
     if options and len(parts) > 1:
-        raise UserError(f"options can be given for one problem set only, and {spec!r} joins {len(parts)}")
+        raise UserError(
+            f"options can be given for one problem set only, but {spec!r} joins {len(parts)} of them"
+        )
     drawn = itertools.chain.from_iterable(_load(part, options or {}) for part in parts)
     problems = list(itertools.islice(drawn, limit))
     if not problems:
@@ -72,7 +74,7 @@ def parse_spec(spec: str) -> list[ProblemSpec]:
     Raises UserError for an empty SPEC, an unknown name and options that are not ``key=value``.
     """
     if not spec.strip():
-        raise UserError("no problem set given; write a name such as rg_games, or the path of a file")
+        raise UserError("no problem set was given; write a name such as rg_games, or the path of a file")
     parts: list[str] = []
     for piece in spec.split("+"):
         if parts and not _starts_a_set(piece):
@@ -98,7 +100,7 @@ def _parse_one(text: str) -> ProblemSpec:
     if _looks_like_file(head) or Path(head).suffix.lower() in FILE_SUFFIXES or os.sep in head:
         return ProblemSpec("file", head, options)
     message = registry.unknown("problem set", name, registry.available("problem set"))
-    raise UserError(f"{message}; or the path of a file ({', '.join(FILE_SUFFIXES)})")
+    raise UserError(f"{message}. You can also give the path of a file ({', '.join(FILE_SUFFIXES)})")
 
 
 def _looks_like_file(text: str) -> bool:
@@ -152,7 +154,9 @@ def _load(part: ProblemSpec, extra: Mapping[str, Any]) -> Iterable[Problem]:
             )
     produced = loader(part.argument, **values)
     if not isinstance(produced, Iterable):
-        raise UserError(f"the problem set {part.name!r} returned {type(produced).__name__}, not problems")
+        raise UserError(
+            f"the problem set {part.name!r} returned a {type(produced).__name__} and not problems"
+        )
     return produced
 
 

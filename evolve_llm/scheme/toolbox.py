@@ -161,26 +161,28 @@ def check(scheme: Scheme) -> None:
             unused = alias in ("select", "replace") and preset.generations == 1
             if declared(alias.partition("_")[0], function, "needs_fitness") and not unused:
                 raise UserError(
-                    f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness and the preset "
-                    "has no [evaluate]; add one, for example --set evaluate=agreement"
+                    f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness, but the "
+                    "preset has no [evaluate]; add one, for example --set evaluate=agreement"
                 )
     fewest, weights = declared("select", toolbox.select, "objectives"), scheme.weights
     if preset.generations > 1 and weights is not None and len(weights) < fewest:
         raise UserError(
-            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} needs a fitness of at least {fewest} "
-            f"values, [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use several objectives "
-            'or cases, for example evaluate = { operator = "self_verify", votes = 4, cases = true }'
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} needs a fitness of at least "
+            f"{fewest} values, but [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use "
+            'several objectives or cases, for example evaluate = { operator = "self_verify", votes = 4, '
+            "cases = true }"
         )
     if declared("replace", toolbox.replace, "positional") and scheme.children != preset.population:
         raise UserError(
-            f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} takes each child to its own slot, so "
-            f"offspring ({scheme.children}) must equal population ({preset.population})"
+            f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} puts each child into its "
+            f"own slot, so offspring ({scheme.children}) must equal population ({preset.population})"
         )
     structured = declared("select", toolbox.select, "structured")
     if structured and not scheme.positional and preset.generations > 1:
         raise UserError(
-            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives places a meaning and [replace] "
-            f'{reference_of(toolbox.replace)} does not keep them; use replace = "generational"'
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives each slot a meaning, "
+            f"but [replace] {reference_of(toolbox.replace)} does not keep the slots; use replace = "
+            '"generational"'
         )
     only = declared("select", toolbox.select, "arity")
     if only is not None and preset.generations > 1:
@@ -192,7 +194,8 @@ def check(scheme: Scheme) -> None:
             )
     if declared("vary", toolbox.init, "arity") not in (0, None):
         raise UserError(
-            f"preset {preset.name!r}: [init] must sample from scratch, {reference_of(toolbox.init)} needs parents"
+            f"preset {preset.name!r}: [init] must sample from scratch, but {reference_of(toolbox.init)} "
+            "needs parents"
         )
     _require(scheme)
     _rehearse(scheme)
@@ -316,7 +319,7 @@ class _Binder:
             spec = OperatorSpec.model_validate(part if isinstance(part, Mapping) else {"operator": part})
         except ValidationError as error:
             raise UserError(
-                f'{where} must be an operator, by its name or as {{ operator = "…", … }}, got {part!r}'
+                f'{where} must be an operator, given by its name or as {{ operator = "…", … }}, got {part!r}'
             ) from error
         function, given = self._bound(kind, spec, where)
         return functools.partial(function, **given) if given else function
@@ -341,6 +344,7 @@ def _choices(preset: Preset, binder: _Binder) -> tuple[Choice, ...]:
     largest = max(choice.arity for choice in choices)
     if preset.generations > 1 and largest > preset.population:
         raise UserError(
-            f"preset {preset.name!r}: an operator takes {largest} parents of a population of {preset.population}"
+            f"preset {preset.name!r}: an operator takes {largest} parents, but the population has only "
+            f"{preset.population} members"
         )
     return tuple(choices)

@@ -74,4 +74,6 @@ def assorted(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
 
 def _enough(individuals: Sequence[Candidate], k: int) -> None:
     if k > len(individuals):
-        raise ValueError(f"{k} different parents were asked for and there are {len(individuals)} members")
+        raise ValueError(
+            f"{k} different parents were asked for, but there are only {len(individuals)} members"
+        )

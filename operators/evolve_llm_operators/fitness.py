@@ -84,8 +84,9 @@ async def confidence(
     for one in candidates:
         if one.text and not one.logprobs:
             raise UserError(
-                f"confidence needs the log-probabilities of the tokens, and candidate {one.uid} has none: the "
-                "backend gave none; use one that does (openai with vLLM or llama.cpp, or the embedded engine)"
+                f"confidence needs the log-probabilities of the tokens, and candidate {one.uid} has none, "
+                "because the backend gave none; use a backend that does (openai with vLLM or llama.cpp, or "
+                "the embedded engine)"
             )
     return [(_lowest_mean(one.logprobs, window),) for one in candidates]
 
@@ -156,7 +157,7 @@ async def objectives(
         wanted = len(settled("evaluate", part, "weights"))
         if any(len(value) != wanted for value in values):
             raise ValueError(
-                f"{name_of(part)!r} must give {wanted} value(s) a candidate, got {values!r:.200}"
+                f"{name_of(part)!r} must give {wanted} value(s) per candidate, got {values!r:.200}"
             )
         rows = [(*row, *value) for row, value in zip(rows, values, strict=True)]
     return rows

@@ -38,8 +38,8 @@ def _enough_offspring(preset: Preset, **_: object) -> None:
     children = preset.offspring or preset.population
     if preset.generations > 1 and children < preset.population:
         raise ValueError(
-            f"keeps {preset.population} of the offspring and there are only {children}; set offspring to at least "
-            f"{preset.population}, or use plus"
+            f"it keeps {preset.population} of the offspring, but there are only {children}; set offspring "
+            f"to at least {preset.population}, or use plus"
         )
 
 
@@ -56,7 +56,7 @@ def comma(
     Source: Beyer and Schwefel, Evolution strategies, 2002.
     """
     if len(offspring) < n:
-        raise ValueError(f"comma keeps {n} of the offspring and there are only {len(offspring)}")
+        raise ValueError(f"comma keeps {n} of the offspring, but there are only {len(offspring)}")
     return ranked(offspring, pareto=pareto)[:n]
 
 
@@ -66,8 +66,8 @@ def _room_for_elites(preset: Preset, *, e: int = 1) -> None:
         raise ValueError(f"e must be in 1 ... population ({preset.population}), got {e}")
     if preset.generations > 1 and children < preset.population:
         raise ValueError(
-            f"replaces the worst of {preset.population} offspring, and there are only {children}; set offspring to at "
-            f"least {preset.population}, or use plus"
+            f"it replaces the worst of {preset.population} offspring, but there are only {children}; set "
+            f"offspring to at least {preset.population}, or use plus"
         )
 
 

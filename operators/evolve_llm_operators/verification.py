@@ -127,8 +127,8 @@ def p_true(reply: Completion) -> float | None:
         if not reply.text:
             return None
         raise UserError(
-            'self_verify with mode = "p_true" needs the likeliest first tokens with their log-probabilities, and '
-            'the backend gave none; use another backend or mode = "votes"'
+            'self_verify with mode = "p_true" needs the likeliest first tokens with their '
+            'log-probabilities, but the backend gave none; use another backend or mode = "votes"'
         )
     mass = {"true": 0.0, "false": 0.0}
     for token, logprob in reply.first_token:

@@ -32,7 +32,7 @@ def load(
     one id.
     """
     if not argument:
-        raise UserError("file needs a path: file:problems.jsonl")
+        raise UserError("the problem set file needs a path, for example file:problems.jsonl")
     yield from read(argument, Naming(question, answer, id, format, grader), prefix)
 
 

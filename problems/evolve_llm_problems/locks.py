@@ -103,7 +103,7 @@ def read_question(text: str) -> list[Lock]:
     pieces = _LOCK.findall(text)
     locks = [Lock((int(a), int(b), int(c)), int(t)) for _, a, b, c, t in pieces]
     if not locks or question(locks) != text:
-        raise ValueError(f"not a bundle of locks: {text[:80]!r} (one is written a5037;b9372;)")
+        raise ValueError(f"not a bundle of locks: {text[:80]!r} (a bundle looks like a5037;b9372;)")
     return locks
 
 
@@ -162,7 +162,10 @@ def load(
     Raises UserError for an argument, a size below 1, or numbers of locks that cannot be read.
     """
     if argument:
-        raise UserError(f"locks takes no argument, got {argument!r}; for harder ones write locks?locks=4")
+        raise UserError(
+            f"the problem set locks takes no argument, got {argument!r}; for harder problems "
+            "write locks?locks=4"
+        )
     if size < 1:
         raise UserError(f"size must be at least 1, got {size}")
     if split not in ("held_out", "train"):
@@ -172,7 +175,7 @@ def load(
     if untrained:
         warnings.warn(
             f"the fly was trained on bundles of {TRAINED_SIZES[0]} to {TRAINED_SIZES[-1]} locks, not of "
-            f"{', '.join(map(str, untrained))}: expect nonsense from it there",
+            f"{', '.join(map(str, untrained))}: expect nonsense for these",
             stacklevel=2,
         )
     return _problems(size, seed, sizes, split)
@@ -181,7 +184,7 @@ def load(
 def _sizes(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= len(LABELS) for part in parts):
-        raise UserError(f"locks must be numbers from 1 to {len(LABELS)} by commas, got {text!r}")
+        raise UserError(f"locks must be numbers from 1 to {len(LABELS)}, separated by commas, got {text!r}")
     return [int(part) for part in parts]
 
 

@@ -33,7 +33,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     reader = READERS.get(path.suffix.lower())
     try:
         if path.is_dir():
-            raise UserError(f"{path} is a folder; name a file in it ({', '.join(READERS)})")
+            raise UserError(f"{path} is a folder; give the path of a file in it ({', '.join(READERS)})")
         if not path.exists():
             raise UserError(f"no such file: {path}")
         if reader is None:
@@ -55,9 +55,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             if len(raw) > LONGEST_LINE:
                 raise UserError(f"{path}, line {number} is longer than {LONGEST_LINE >> 20} MiB")
             if b"\x00" in raw:
-                raise UserError(
-                    f"{path}, line {number} holds a NUL byte; it is a binary file or a damaged one"
-                )
+                raise UserError(f"{path}, line {number} holds a NUL byte; the file is binary or damaged")
             try:
                 yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -113,7 +111,9 @@ def _jsonl(path: Path) -> Iterator[Row]:
 def _json(path: Path) -> Iterator[Row]:
     content = _parse_json("".join(line for _, line in _lines(path)), str(path))
     if not isinstance(content, list):
-        raise UserError(f"{path} must hold a JSON array of objects; for one object a line name it .jsonl")
+        raise UserError(
+            f"{path} must hold a JSON array of objects; if it has one object per line, name it .jsonl"
+        )
     for number, value in enumerate(content):
         where = f"{path}, item {number + 1}"
         yield Row(number, where, _object(value, where))
@@ -144,7 +144,7 @@ def _csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
             if twice:
                 raise UserError(f"{path} has two columns named {twice[0]!r}")
         elif len(cells) != len(header):
-            raise UserError(f"{where} has {len(cells)} cells where the header names {len(header)} columns")
+            raise UserError(f"{where} has {len(cells)} cells, but the header names {len(header)} columns")
         else:
             yield Row(count, where, dict(zip(header, cells, strict=True)))
             count += 1

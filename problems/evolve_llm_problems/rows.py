@@ -133,10 +133,10 @@ def _question(row: Row, naming: Naming) -> str:
     value = _find(row.values, naming.question, QUESTION, row)
     if value is None:
         if naming.question is not None:
-            raise UserError(f"{row.where} has nothing in its column {naming.question!r}")
+            raise UserError(f"{row.where} has no value in its column {naming.question!r}")
         raise UserError(
-            f"{row.where} has no question: none of the columns {', '.join(QUESTION)} holds one. It has "
-            f"{_columns(row.values)}; name yours with ?question=COLUMN (and ?answer=COLUMN)"
+            f"{row.where} has no question: none of the columns {', '.join(QUESTION)} holds one. The columns "
+            f"are {_columns(row.values)}; name yours with ?question=COLUMN (and ?answer=COLUMN)"
         )
     if isinstance(value, str) and value.lstrip().startswith("[{"):  # a conversation in a cell of a CSV file
         try:
@@ -157,8 +157,8 @@ def _conversation(messages: list[Any], row: Row) -> str:
         role = message.get("role") if isinstance(message, Mapping) else None
         if role not in ("system", "user"):
             raise UserError(
-                f"{row.where}: the question is a conversation with a message of role {role!r}; "
-                "a problem is one question, in user (and system) messages"
+                f"{row.where}: the question is a conversation with a message of role {role!r}; a problem "
+                "must be one question, in messages of the user (and the system)"
             )
         content = message.get("content")
         if isinstance(content, list) and all(
@@ -193,7 +193,7 @@ def _with_choices(
 ) -> tuple[str, str | None, list[str]]:
     """The question with its choices listed, the right one's letter (from letter, index or text), all letters."""
     if len(choices) > 26:
-        raise UserError(f"{row.where} has {len(choices)} choices; letters reach to 26")
+        raise UserError(f"{row.where} has {len(choices)} choices, but there are only 26 letters")
     letters = [chr(ord("A") + number) for number in range(len(choices))]
     texts = [str(choice).strip() for choice in choices]
     listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True))
@@ -247,7 +247,7 @@ def _id(row: Row, naming: Naming, prefix: str) -> str:
     value = _find(row.values, naming.id, ID, row)
     if value is None:
         if naming.id is not None:
-            raise UserError(f"{row.where} has nothing in its column {naming.id!r}")
+            raise UserError(f"{row.where} has no value in its column {naming.id!r}")
         return by_number
     if not isinstance(value, str | int):
         raise UserError(f"{row.where}: the id is of type {type(value).__name__}, not text or an integer")

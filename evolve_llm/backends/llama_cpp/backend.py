@@ -75,8 +75,8 @@ class LlamaCppOptions(Options):
     def _a_batch_holds_every_slot(self) -> LlamaCppOptions:
         if self.n_batch < self.n_parallel:
             raise ValueError(
-                f"n_batch={self.n_batch} is smaller than n_parallel={self.n_parallel}, and every slot "
-                "needs a token of the batch; raise the one or lower the other"
+                f"n_batch={self.n_batch} is smaller than n_parallel={self.n_parallel}, but every slot needs "
+                "a token of the batch; raise n_batch or lower n_parallel"
             )
         return self
 
@@ -84,8 +84,8 @@ class LlamaCppOptions(Options):
     def _packed_values_need_flash_attention(self) -> LlamaCppOptions:
         if self.flash_attention is False and self.cache_type_v.startswith("q"):
             raise ValueError(
-                f"cache_type_v={self.cache_type_v} can be read with flash attention only; leave "
-                "flash_attention=false out, or take f32, f16 or bf16"
+                f"cache_type_v={self.cache_type_v} works only with flash attention; leave out "
+                "flash_attention=false, or choose f32, f16 or bf16"
             )
         return self
 
@@ -350,7 +350,8 @@ def local(argument: str = "", **options: object) -> LlamaCpp:
     """
     if argument:
         raise UserError(
-            f"local takes no argument, got {argument!r}; for a file of your own: --model llama_cpp:{argument}"
+            f"the model local takes no argument, got {argument!r}; for a file of your own, write --model "
+            f"llama_cpp:{argument}"
         )
     chosen = read_options(LlamaCppOptions, "local", options)
     return LlamaCpp(weights.default_weights, name=weights.FILE_NAME, options=chosen)
