@@ -97,7 +97,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What ``compare`` finds out."""
+    """The result of ``compare``: every run against the baseline."""
 
     baseline: str
     paths: tuple[str, ...]
@@ -113,7 +113,7 @@ class Comparison:
         return asdict(self)
 
     def to_json(self) -> str:
-        """``plain`` as one line of JSON."""
+        """The result of ``plain`` as one line of JSON."""
         return json.dumps(self.plain(), ensure_ascii=False)
 
 

@@ -49,7 +49,7 @@ class Series:
 
     @property
     def generations(self) -> int:
-        """T of the preset."""
+        """The number of generations of the preset, T."""
         return self.head.generations
 
     @property

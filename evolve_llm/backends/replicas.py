@@ -95,11 +95,11 @@ class Replicas:
                     return answer
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """As the first replica that lives counts."""
+        """The count of the first replica that lives."""
         return await self._by_any(lambda backend: backend.count_tokens(prompt))
 
     async def token_starts(self, text: str) -> Sequence[int] | None:
-        """As the first replica that lives says."""
+        """The answer of the first replica that lives."""
         return await self._by_any(lambda backend: token_starts(backend, text))
 
     async def load(self) -> Load | None:
@@ -111,7 +111,7 @@ class Replicas:
         return Load(sum(one.running for one in known), sum(one.waiting for one in known))
 
     async def close(self) -> None:
-        """Close all, also those put aside."""
+        """Close all replicas, including those put aside."""
         await asyncio.gather(*(one.backend.close() for one in self._replicas), return_exceptions=True)
 
     # ---- who is alive, and where a problem lives
@@ -205,7 +205,7 @@ class _Replica:
             return await self.backend.generate(request)
 
     def abandon(self) -> None:
-        """Cancel all that is in flight here."""
+        """Cancel every request that is in flight at this replica."""
         for task in tuple(self.tasks):
             task.cancel()
 

@@ -83,7 +83,7 @@ class Scripted:
         self._record = record
 
     async def start(self) -> ModelInfo:
-        """What it is; nothing is loaded."""
+        """Say what the model is. Nothing is loaded."""
         return ModelInfo(self.identity, self._context_length, {"engine": "scripted"})
 
     async def generate(self, request: Request) -> Completion:
@@ -110,11 +110,11 @@ class Scripted:
             self.in_flight -= 1
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """Exact: the same count that ``generate`` reports."""
+        """The exact number of tokens, as ``generate`` reports it."""
         return prompt_tokens(prompt)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def _completed(self, request: Request, answer: Answer) -> Completion:
         if isinstance(answer, Flaky):

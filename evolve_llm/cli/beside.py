@@ -118,7 +118,7 @@ def _flags(flags: RunFlags, preset: str, session: Session, calls: int, budget: i
 
 
 def print_beside(out: Console, found: Mapping[str, Any]) -> None:
-    """The comparison as two lines."""
+    """Print the comparison as two lines."""
     interval = found["interval"]
     spread = (
         "the same on every problem" if interval is None else f"95 % {interval[0]:+.2f} to {interval[1]:+.2f}"

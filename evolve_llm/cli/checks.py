@@ -35,7 +35,7 @@ class Check:
     needed: bool = True
 
     def plain(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The finding as plain data, for ``--json``."""
         return asdict(self)
 
 

@@ -21,7 +21,7 @@ _SCHEME, _MODEL, _RUN = "What is evolved", "The model", "The run"
 
 @dataclass(frozen=True, kw_only=True)
 class EvolutionFlags:
-    """How to evolve; the fields are the flags."""
+    """The flags that say how to evolve. Each field is a flag."""
 
     preset: Annotated[
         str | None,
@@ -112,7 +112,7 @@ class EvolutionFlags:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFlags(EvolutionFlags):
-    """How to evolve, and which problems."""
+    """The flags that say how to evolve and which problems."""
 
     problems: Annotated[
         str | None,

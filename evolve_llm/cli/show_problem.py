@@ -70,7 +70,7 @@ def candidate_data(store: Store, order: int, uid: str) -> Data:
 
 
 def print_problem(data: Data) -> None:
-    """A problem on standard output."""
+    """Print a problem on standard output."""
     out = console()
     _print_pairs(
         {
@@ -103,7 +103,7 @@ def print_problem(data: Data) -> None:
 
 
 def print_generation(data: Data) -> None:
-    """A generation on standard output."""
+    """Print a generation on standard output."""
     _print_pairs({"problem": one_line(data["id"], 200), "generation": str(data["generation"])})
     console().print()
     _print_candidates(data["members"])

@@ -53,7 +53,7 @@ class Nursery:
         return [*(asking for _, asking in self.consulted.values()), *self.reads.values()]
 
     async def read(self, parent: Candidate) -> Read:
-        """A parent as its children see it."""
+        """The parent as its children read it."""
         if self.carry.leaves(parent):
             return Read(parent)
         reading = self.reads.get(parent.uid)

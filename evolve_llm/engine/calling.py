@@ -30,7 +30,7 @@ class Meter:
     failed: int = 0
 
     def count(self, completion: Completion) -> None:
-        """Add one completion."""
+        """Count the tokens of one completion."""
         self.requests += 1
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
@@ -93,7 +93,7 @@ class Caller:
 
     @property
     def tokens(self) -> Tokens:
-        """What the backend says of lengths."""
+        """A counter of tokens that counts as the backend does."""
         return Tokens(self.backend, self.sampling.max_tokens, self.window)
 
     async def __call__(

@@ -148,7 +148,7 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
                 loop.close()
 
     def population(self, n: int) -> list[Individual]:
-        """n individuals to be sampled from scratch."""
+        """A list of n individuals that are to be sampled from scratch."""
         return [self._individual("init") for _ in range(n)]
 
     def map(self, function: Callable[..., Value], individuals: Iterable[Individual]) -> list[Value]:

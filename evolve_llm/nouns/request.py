@@ -11,7 +11,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One message of a conversation with the model."""
 
     role: Role
     content: str
@@ -25,7 +25,7 @@ class Prompt:
 
     @classmethod
     def user(cls, text: str) -> Prompt:
-        """A conversation of one user message."""
+        """A prompt that consists of one message from the user."""
         return cls((Message("user", text),))
 
 

@@ -221,7 +221,7 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
 
 
 def dump(value: Any) -> str:
-    """Compact JSON, equal for equal values."""
+    """The value as compact JSON. Equal values give equal texts."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=isinstance(value, dict))
 
 

@@ -45,13 +45,19 @@ class ProblemSpec:
 def load_problems(
     spec: str, *, options: Mapping[str, Any] | None = None, limit: int | None = None
 ) -> list[Problem]:
-    """The problems a SPEC names, in order, at most ``limit`` of them.
+    """Load the problems that a SPEC names, in order.
 
-    ``options`` are Python values for a SPEC of one set; they win over those written in the SPEC. Sets that
-    draw lazily draw no more than ``limit`` problems.
+    Args:
+        spec: A problem set as on the command line, for example ``sums.jsonl`` or ``rg_games?size=20``.
+        options: Options as Python values, for a SPEC of one set. They win over those written in the SPEC.
+        limit: The largest number of problems. Sets that draw lazily draw no more than that.
 
-    Raises UserError for an unknown set or option, a value of the wrong type, a set that cannot be read or is
-    empty, two problems with one id, a limit below 1, and a problem no run could use.
+    Returns:
+        The problems, at least one.
+
+    Raises:
+        UserError: The set or an option is unknown, a value has the wrong type, the set cannot be read or is
+            empty, two problems have one id, the limit is below 1, or no run could use a problem.
     """
     if limit is not None and limit < 1:
         raise UserError(f"the limit must be at least 1, got {limit}")

@@ -257,7 +257,7 @@ def check_prompts(used: Iterable[Templates], problems: Sequence[Problem]) -> str
         if not any(path.is_file() for path in candidates):
             raise UserError(
                 f"no prompt template in {str(override)!r} is used by this run; the run looks for "
-                f"{', '.join((f'{name}.md' for name in names))}, there or in a folder {' or '.join(formats)}"
+                f"{', '.join(f'{name}.md' for name in names)}, there or in a folder {' or '.join(formats)}"
             )
     digests = sorted(templates.digest(formats) for templates in everything)
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -73,7 +73,7 @@ class Scheme:
 
     @property
     def weights(self) -> tuple[float, ...] | None:
-        """Weights of the fitness, None without one."""
+        """The weights of the fitness, or None if the preset has no fitness."""
         evaluate = getattr(self.toolbox, "evaluate", None)
         if evaluate is None:
             return None

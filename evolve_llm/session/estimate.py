@@ -41,7 +41,7 @@ class Requests:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The requests of all purposes, added up."""
         return sum(getattr(self, one.name) for one in fields(self))
 
 

@@ -69,7 +69,7 @@ class Finding:
     detail: str = ""
 
     def plain(self) -> dict[str, str]:
-        """For ``--json``."""
+        """The finding as plain data, for ``--json``."""
         return asdict(self)
 
 

@@ -43,7 +43,7 @@ class BrokenError(AssertionError):
 
 
 def broken(message: str) -> NoReturn:
-    """Raises BrokenError."""
+    """Raise BrokenError with this message."""
     raise BrokenError(message)
 
 
@@ -53,7 +53,7 @@ def problem(reference: Any = SECRET, form: str = "boxed") -> Problem:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A short ``repr``."""
+    """The ``repr`` of a value, cut to a length."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 

@@ -58,7 +58,7 @@ class Lock:
     target: int
 
     def turns(self, key: int) -> tuple[int, int, int]:
-        """Where a key stands after each wheel."""
+        """The digit at which a key stands after each wheel."""
         y = key
         steps = []
         for wheel in self.wheels:
@@ -67,7 +67,7 @@ class Lock:
         return steps[0], steps[1], steps[2]
 
     def opens(self, key: int) -> bool:
-        """Whether this is the key."""
+        """Whether this digit is the key of the lock."""
         return self.turns(key)[-1] == self.target
 
     def key(self) -> int:
@@ -218,7 +218,7 @@ class LocksGrader:
     name: str = "locks"
 
     def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
-        """Digits are compared, never executed."""
+        """An ordinary worker is enough, because digits are compared and never executed."""
         return "worker"
 
     def quick(self, answer: str, reference: Any) -> Verdict:
@@ -233,15 +233,15 @@ class LocksGrader:
         return Verdict(grade, "keys", right / len(reference))
 
     def grade(self, answer: str, reference: Any) -> Verdict:
-        """The same as `quick`."""
+        """The verdict of `quick`."""
         return self.quick(answer, reference)
 
     def quick_canonical(self, answer: str) -> str:
-        """The keys themselves."""
+        """The keys as they are written."""
         return answer.strip()
 
     def canonical(self, answer: str) -> str:
-        """The same as `quick_canonical`."""
+        """The form of `quick_canonical`."""
         return answer.strip()
 
 

@@ -237,7 +237,7 @@ class OpenAI:
         return listing
 
     async def _find_tokenizer(self, owner: str) -> openai_tokens.Tokenizer | None:
-        """The first that counts a probe."""
+        """The first tokenizer that can count a short probe."""
         if self._is_openai():
             return None
         for one in openai_tokens.candidates(owner, self._wire.model, self.options.extra_body):

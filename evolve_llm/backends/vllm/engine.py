@@ -86,7 +86,7 @@ class Running:
         return ""
 
     def stop(self) -> None:
-        """End everything. Never raises."""
+        """End the engine and its threads. Never raises."""
         with contextlib.suppress(Exception):
             self.engine.shutdown()
             self.engine.shutdown = _nothing  # which its __del__ calls again, when Python may be half gone
