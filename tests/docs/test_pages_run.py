@@ -21,6 +21,8 @@ PAGES = [
     "docs/index.md",
     "docs/tutorial.md",
     "docs/concepts.md",
+    "docs/cli.md",
+    "docs/context.md",
     "docs/operators.md",
     "docs/new_operator.md",
     "docs/run_directory.md",
