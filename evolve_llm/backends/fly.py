@@ -109,7 +109,7 @@ def shipped_weights(folder: Path = FOLDER) -> Path:
 
 
 def fly(argument: str = "", **options: object) -> Fly:
-    """The factory of ``--model fly``. Raises UserError for an argument or an unknown option."""
+    """The fruit fly, a tiny model for digit locks: ``--model fly``. Raises UserError for an argument."""
     if argument:
         raise UserError(
             f"the model fly takes no argument, got {argument!r}; for a file of your own, write --model "

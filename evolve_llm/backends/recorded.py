@@ -218,7 +218,7 @@ class RecordedOptions(Options):
 
 
 def recorded(argument: str = "", **options: object) -> Recorded:
-    """The factory of ``--model recorded:FILE``: replay only. Raises UserError without a file."""
+    """The answers that ``--cache FILE`` has recorded: ``--model recorded:FILE``. Raises UserError without a file."""
     chosen = read_options(RecordedOptions, "recorded", options)
     if not argument:
         raise UserError(

@@ -205,7 +205,7 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def scripted(argument: str = "", **options: object) -> Scripted:
-    """The factory of ``--model scripted[:SPEC]``.
+    """A stand-in for a model, which does not reason: ``--model scripted[:SPEC]``.
 
     SPEC is ``key=value,…`` with the fields of ScriptedOptions, or ``module:function`` for a ``respond``
     of one's own. Raises UserError for unknown keys, impossible values and functions that do not exist.

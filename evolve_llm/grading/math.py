@@ -41,7 +41,7 @@ class _Ungraded(Exception):  # noqa: N818
 
 
 class MathGrader:
-    """Compares mathematical answers. See docs/grading.md for the rules in their order."""
+    """Compares answers as mathematics. See docs/grading.md for the rules in their order."""
 
     name: Final = "math"
 

@@ -35,7 +35,7 @@ async def checker(
     *,
     verdicts: Mapping[str, Verdict],
 ) -> Values:
-    """1 for a correct answer, else 0: an ORACLE that reads the reference. For upper bounds only."""
+    """1 for a correct answer, and 0 for any other: an ORACLE that reads the reference. For upper bounds only."""
     return [(float(verdicts[one.uid].correct),) for one in candidates]
 
 

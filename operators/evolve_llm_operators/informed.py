@@ -182,7 +182,7 @@ def _epsilon_fits(_preset: Preset | None, *, epsilon: float = 0.1) -> None:
 
 @selection(blind=False, needs_fitness=True, distinct=False, objectives=2, requires=_epsilon_fits)
 def epsilon_lexicase(individuals: Sequence[Candidate], k: int, *, epsilon: float = 0.1) -> list[Candidate]:
-    """Lexicase where whoever is within ``epsilon`` of the best passes a case (DEAP's selEpsilonLexicase).
+    """Lexicase in which every member within ``epsilon`` of the best passes a case (DEAP's selEpsilonLexicase).
 
     Source: La Cava, Spector and Danai, GECCO 2016.
     """

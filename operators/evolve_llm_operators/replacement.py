@@ -51,7 +51,7 @@ def comma(
     *,
     pareto: bool = False,
 ) -> list[Candidate]:
-    """(mu, lambda): the n best of the offspring; every parent dies, the best one too.
+    """(mu, lambda): the n best of the offspring; no parent survives, not even the best one.
 
     Source: Beyer and Schwefel, Evolution strategies, 2002.
     """
@@ -75,7 +75,7 @@ def _room_for_elites(preset: Preset, *, e: int = 1) -> None:
 def elitism(
     parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int, *, e: int = 1
 ) -> list[Candidate]:
-    """The e best parents replace the worst offspring; the other offspring live whatever their fitness.
+    """The e best parents replace the worst offspring; the other offspring survive, whatever their fitness.
 
     A failed parent is no elite, and failed offspring are the first to be replaced. Of more than n offspring,
     the best are kept. Source: De Jong's plan R2, 1975.

@@ -34,7 +34,7 @@ def uniform(individuals: Sequence[Item], k: int) -> list[Item]:
 
 @selection(blind=True, whole_generation=True)
 def balanced(individuals: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
-    """Everybody is a parent equally often: exactly K times where N children take K parents each.
+    """Every member is a parent equally often: exactly K times if N children take K parents each.
 
     With sizes that do not divide evenly, members are used floor or ceil of the mean number of times, who
     more often being random. Each child alone sees a uniform subset in uniform order, exactly as under

@@ -52,7 +52,7 @@ async def self_verify(
     prior: float = 1.0,
     templates: Templates = VERIFY,
 ) -> list[tuple[float, ...]]:
-    """Ask the model whether a chain's final answer is right; ``votes`` independent calls a candidate.
+    """Ask the model whether a chain's final answer is right; ``votes`` independent calls per candidate.
 
     The value is ``(yes + prior) / (votes cast + 2 * prior)``: the mean, drawn towards 1/2 while there are few
     votes, so that one lucky yes does not beat nine of ten (Laplace's rule of succession at ``prior=1``; at 0

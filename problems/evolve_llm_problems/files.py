@@ -21,7 +21,7 @@ def load(
     grader: str | None = None,
     prefix: str | None = None,
 ) -> Iterator[Problem]:
-    """The problems of the file at path ``argument``, one a row, lazily.
+    """The problems of a file, one in each row, read lazily. ``argument`` is its path.
 
     ``question``, ``answer`` and ``id`` name columns (dots reach inside: ``reward_model.ground_truth``);
     ``id=row`` numbers the rows. ``format`` and ``grader`` hold for all rows. ``prefix`` begins the ids

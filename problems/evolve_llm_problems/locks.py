@@ -154,7 +154,9 @@ def load(
     locks: int | str = "1,2,3,4",
     split: Split = "held_out",
 ) -> Iterator[Problem]:
-    """``size`` bundles, whose numbers of locks go round ``locks``. Problem i is the same for any ``size``.
+    """Bundles of digit locks: ``size`` of them, with the numbers of ``locks`` in turn.
+
+    Problem i is the same for any ``size``.
 
     ``locks`` is the difficulty: ``4`` or ``1,2,3,4`` locks a bundle, at most 6; a warning says when the
     shipped model was not trained on it. No two problems of a seed are equal.
@@ -222,7 +224,7 @@ class LocksGrader:
         return "worker"
 
     def quick(self, answer: str, reference: Any) -> Verdict:
-        """Always settled here. Rules ``keys``, ``not-keys``; ``bad-reference`` is ungraded."""
+        """The verdict, which is always found at once. Rules ``keys``, ``not-keys``; ``bad-reference`` is ungraded."""
         if not isinstance(reference, str) or not re.fullmatch(r"[0-9]{1,6}", reference):
             return Verdict(Grade.UNGRADED, "bad-reference", detail=f"not keys: {str(reference)[:80]!r}")
         given = answer.strip()

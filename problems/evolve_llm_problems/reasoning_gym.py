@@ -34,7 +34,7 @@ COGNITION = (*(_COGNITION * 6), "arc_agi")
 
 
 def reasoning_gym(argument: str = "", *, size: int = 100, seed: int = 0, **config: Any) -> Iterator[Problem]:
-    """``size`` problems of the tasks named in ``argument`` (by commas), task after task in turn.
+    """Problems of Reasoning Gym: ``size`` of them, with the tasks of ``argument`` (TASK,TASK) in turn.
 
     ``config`` goes to the configuration class of every task named (``min_terms=2`` for chain_sum, say). Ids
     are ``TASK/seedS/I``, with the configuration in between where one is given. The library draws entry I from

@@ -336,7 +336,7 @@ def _refused(path: Path, options: LlamaCppOptions) -> str:
 
 
 def llama_cpp(argument: str = "", **options: object) -> LlamaCpp:
-    """The factory of ``--model llama_cpp:FILE.gguf``. Raises UserError without a file."""
+    """A GGUF file in the embedded engine: ``--model llama_cpp:FILE.gguf``. Raises UserError without a file."""
     if not argument:
         raise UserError("llama_cpp needs a model file: --model llama_cpp:FILE.gguf")
     path = Path(argument).expanduser()
@@ -344,9 +344,9 @@ def llama_cpp(argument: str = "", **options: object) -> LlamaCpp:
 
 
 def local(argument: str = "", **options: object) -> LlamaCpp:
-    """The factory of ``--model local``: SmolLM2-135M-Instruct, from wherever its weights are.
+    """SmolLM2-135M-Instruct in the embedded engine: ``--model local``.
 
-    It shows that the machine runs; a model of this size does not reason.
+    It shows that everything works. A model of this size does not reason.
     """
     if argument:
         raise UserError(

@@ -283,7 +283,7 @@ class OpenAI:
 
 
 def openai(argument: str = "", **options: object) -> Backend:
-    """The factory of ``--model openai:NAME``: one server, or several with commas between their URLs.
+    """A model behind a server that speaks OpenAI's protocol, or behind several servers: ``--model openai:NAME``.
 
     Raises UserError without a name, with a bad URL or key.
     """

@@ -365,7 +365,7 @@ def _version() -> str:
 
 
 def vllm(argument: str = "", **options: object) -> Vllm:
-    """The factory of ``--model vllm:NAME_OR_PATH``, and of ``vllm:fly``. Any engine argument of vLLM is an option.
+    """vLLM inside this program: ``--model vllm:NAME_OR_PATH``. Any engine argument of vLLM is an option.
 
     Raises UserError without a name, and for an option that neither this backend nor the installed vLLM has.
     """
