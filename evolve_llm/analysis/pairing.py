@@ -193,7 +193,7 @@ def require_same_problems(series: Sequence[Series]) -> None:
             if set(parts) <= {"reference", "grader"}:
                 reason += "; grade both against the same references first: evolve-llm regrade"
         else:
-            reason = "their problems stand in another order"
+            reason = "their problems are in another order"
         raise UserError(f"{base.run.path} and {other.run.path} cannot be compared: {reason}")
 
 

@@ -61,9 +61,9 @@ class FinishContract:
         answer = self._answer(population, seed)
         chosen = answer.parents if isinstance(answer, Final) else (answer,)
         if isinstance(answer, Final) and declared("finish", self.finish, "calls") < 1:
-            broken("it gives a Final, which costs a call, and does not declare calls=1")
+            broken("it gives a Final, which costs a call, but does not declare calls=1")
         if not chosen or any(not any(one is member for member in population) for one in chosen):
-            broken(f"from {members(population)} it chose {shown(answer, 120)}, who is not a member")
+            broken(f"from {members(population)} it chose {shown(answer, 120)}, which is not a member")
 
     @CONTRACT
     @given(data=st.data(), seed=seeds())
@@ -108,7 +108,7 @@ class FinishContract:
         _, other = seeded(seed + 1, lambda: self._uids(population), outer=outer)
         if reseeds(after, other):
             broken(
-                "it seeds a global generator itself: whatever is drawn after it no longer depends on the seed"
+                "it seeds a global generator itself, so what is drawn after it no longer depends on the seed"
             )
 
     @CONTRACT
@@ -151,9 +151,7 @@ class FinishContract:
         population = data.draw(_live(self.weights))
         chosen = [self._uids_at(population, seed, reference) for reference in (SECRET, "4", "5", None)]
         if any(one != chosen[0] for one in chosen):
-            broken(
-                f"from {members(population)} it makes another choice where the problem has another reference"
-            )
+            broken(f"from {members(population)} it makes another choice if the problem has another reference")
 
     def test_chooses_the_same_in_every_process(self) -> None:
         """Same seed, same answer, on another day and with another seed of Python's hashes."""
@@ -181,7 +179,9 @@ class FinishContract:
         except Exception as error:
             broken(f"from {members(population)} it raised {type(error).__name__}: {shown(str(error), 200)}")
         if not isinstance(answer, Candidate | Final):
-            broken(f"from {members(population)} it gave {shown(answer)}; a member, or a Final, is wanted")
+            broken(
+                f"from {members(population)} it gave {shown(answer)}, which is neither a member nor a Final"
+            )
         return answer
 
 

@@ -59,14 +59,14 @@ class FitnessContract:
         values = self._values(candidates, _model(salt)).values
         if not isinstance(values, list) or len(values) != len(candidates):
             broken(
-                f"for {len(candidates)} candidates it gave {shown(values, 200)}; a list of as many tuples is wanted"
+                f"for {len(candidates)} candidates it gave {shown(values, 200)}, which is not a list of as "
+                "many tuples"
             )
         for one, value in zip(candidates, values, strict=True):
             if not isinstance(value, tuple | list) or len(value) != len(weights):
                 broken(
-                    f"candidate {one.uid} ({_case(one)}) got {shown(value)}; a tuple of "
-                    f"{len(weights)} is declared by its "
-                    "weights"
+                    f"candidate {one.uid} ({_case(one)}) got {shown(value)}, but its weights declare a "
+                    f"tuple of {len(weights)}"
                 )
             if not all(isinstance(part, int | float) and math.isfinite(part) for part in value):
                 broken(
@@ -95,7 +95,8 @@ class FitnessContract:
             for key, found in one.evidence.items():
                 if not isinstance(found, list) or not all(math.isfinite(number) for number in found):
                     broken(
-                        f"the evidence {key!r} of {one.uid} must be a list of finite numbers, it is {shown(found)}"
+                        f"the evidence {key!r} of {one.uid} must be a list of finite numbers, but it is "
+                        f"{shown(found)}"
                     )
 
     @CONTRACT
@@ -167,9 +168,8 @@ class FitnessContract:
             for one in candidates:
                 if asked.count(one.uid) > most:
                     broken(
-                        f"it asked {asked.count(one.uid)} times about candidate {one.uid}; declared is "
-                        f"{attribute} = {most}, "
-                        "from which costs are estimated"
+                        f"it asked {asked.count(one.uid)} times about candidate {one.uid}, but declares "
+                        f"{attribute} = {most}, from which costs are estimated"
                     )
             strangers = {*asked} - {one.uid for one in candidates}
             if strangers:
@@ -198,7 +198,7 @@ class _Asked:
 
     def __call__(self, candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:
         if not isinstance(prompt, Prompt):
-            broken(f"it asks with a {type(prompt).__name__} where a Prompt is wanted")
+            broken(f"it asks with a {type(prompt).__name__}, which is not a Prompt")
         number = self._calls.get(candidate.uid, 0)
         self._calls[candidate.uid] = number + 1
         text = "\x00".join(f"{one.role}: {one.content}" for one in prompt.messages)

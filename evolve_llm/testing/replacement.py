@@ -61,7 +61,7 @@ class ReplacementContract:
         elif len(chosen) != n:
             broken(f"{told} it kept {len(chosen)}: {members(chosen)}")
         if not all(any(one is other for other in (*parents, *offspring)) for one in chosen):
-            broken(f"{told} it kept somebody who is neither parent nor child: {members(chosen)}")
+            broken(f"{told} it kept somebody who is neither a parent nor a child: {members(chosen)}")
         if len({id(one) for one in chosen}) != len(chosen):
             broken(f"{told} it kept somebody twice: {members(chosen)}")
 
@@ -92,7 +92,7 @@ class ReplacementContract:
         _, other = seeded(seed + 1, lambda: self._uids(case), outer=outer)
         if reseeds(after, other):
             broken(
-                "it seeds a global generator itself: whatever is drawn after it no longer depends on the seed"
+                "it seeds a global generator itself, so what is drawn after it no longer depends on the seed"
             )
 
     @CONTRACT
@@ -185,7 +185,7 @@ class ReplacementContract:
         except Exception as error:
             broken(f"{self._told(case)} it raised {type(error).__name__}: {shown(str(error), 200)}")
         if not isinstance(chosen, Sequence) or not all(isinstance(one, Candidate) for one in chosen):
-            broken(f"{self._told(case)} it gave {shown(chosen, 200)}; a list of members is wanted")
+            broken(f"{self._told(case)} it gave {shown(chosen, 200)}, which is not a list of members")
         return list(chosen)
 
     def _told(self, case: _Case) -> str:

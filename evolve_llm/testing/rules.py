@@ -46,7 +46,7 @@ class StoppingContract:
         for generations in (history, [*history, [failed]]):
             said = self._said(generations, spent)
             if not isinstance(said, bool):
-                broken(f"it said {shown(said)} where True or False is wanted")
+                broken(f"it said {shown(said)}, which is neither True nor False")
 
     @CONTRACT
     @given(
@@ -110,8 +110,8 @@ class AdaptationContract:
             or abs(math.fsum(given) - 1.0) > 1e-6
         ):
             broken(
-                f"for the probabilities {probabilities} and the rewards {rewards} it gave {given}; "
-                f"{len(probabilities)} probabilities that sum to 1 are wanted"
+                f"for the probabilities {probabilities} and the rewards {rewards} it gave {given}, which "
+                f"are not {len(probabilities)} probabilities that sum to 1"
             )
 
     @CONTRACT

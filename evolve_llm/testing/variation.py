@@ -101,7 +101,7 @@ class VariationContract:
                 f"the reference is in the prompt {shown(next(text for text in ways[0] if SECRET in text), 300)}"
             )
         if ways[0] != ways[1] or ways[0] != ways[2]:
-            broken("its prompts differ where only the problem's reference does")
+            broken("its prompts differ although only the problem's reference does")
 
     @CONTRACT
     @given(texts=st.lists(st.sampled_from(_SMALL), min_size=1, max_size=4))
@@ -258,7 +258,7 @@ def _drive(
             f"{[shown(one.text) for one in parents]}"
         ) from error
     if not isinstance(made, Prompt | Copy):
-        broken(f"it gave a {type(made).__name__} where a Prompt or a Copy is wanted")
+        broken(f"it gave a {type(made).__name__}, which is neither a Prompt nor a Copy")
     return asked, made
 
 
@@ -276,15 +276,15 @@ def _converse(steps: Any, parents: Sequence[Candidate], reply: Answers, asked: l
             if not any(wanted.about is parent for parent in parents):
                 broken(f"it consults about {members([wanted.about])}, who is not among its parents")
             if not wanted.purpose.isidentifier() or wanted.purpose in ("vary", "evaluate", "finish"):
-                broken(f"the purpose of a Consult must be a word of its own, it gives {wanted.purpose!r}")
+                broken(f"the purpose of a Consult must be a word of its own, but it gives {wanted.purpose!r}")
         elif not isinstance(wanted, Prompt):
-            broken(f"it yielded a {type(wanted).__name__} where a Prompt or a Consult is wanted")
+            broken(f"it yielded a {type(wanted).__name__}, which is neither a Prompt nor a Consult")
         asked.append(wanted)
         answer = reply(call)
     steps.close()
     return broken(
-        f"it asked the model {MAX_CALLS + len(parents)} times for one child without an end; the bound is {MAX_CALLS} "
-        "and one for each parent"
+        f"it asked the model {MAX_CALLS + len(parents)} times for one child and did not end; the bound is "
+        f"{MAX_CALLS} and one for each parent"
     )
 
 

@@ -113,7 +113,7 @@ def seeded(seed: int, call: Callable[[], Result], *, outer: int = 0) -> tuple[Re
         given = call()
         after = generators()
     if generators() != before:
-        broken("it left the generators of its caller in another state than it found them")
+        broken("it left the generators of its caller in another state than it had found them in")
     return given, after
 
 
@@ -132,8 +132,8 @@ def unseeded(call: Callable[[], Result], *, outer: int = 0) -> Result:
         given = call()
         if generators() != before:
             broken(
-                "it drew from (or seeded) a global random generator, which nobody seeds for this kind of operator: "
-                "a resumed run would differ"
+                "it drew from (or seeded) a global random generator, which is not seeded for this kind of "
+                "operator, so a resumed run would differ"
             )
         return given
     finally:
