@@ -97,7 +97,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What ``compare`` finds out."""
+    """The result of ``compare``: every run against the baseline."""
 
     baseline: str
     paths: tuple[str, ...]
@@ -113,7 +113,7 @@ class Comparison:
         return asdict(self)
 
     def to_json(self) -> str:
-        """``plain`` as one line of JSON."""
+        """The result of ``plain`` as one line of JSON."""
         return json.dumps(self.plain(), ensure_ascii=False)
 
 
@@ -153,7 +153,7 @@ def compare(
     graded = {metric: [_rows(base, other, metric, problems) for other in others] for metric in _METRICS}
     if not any(pairs for per_run in graded["pass@1"] for _, pairs in per_run):
         raise UserError(
-            "nothing in these runs is graded, so there is nothing to compare: regrade them with references"
+            "nothing in these runs is graded, so there is nothing to compare; regrade them with references"
         )
     done = {
         metric: _corrected(

@@ -80,7 +80,7 @@ class Average:
 
     @property
     def mean(self) -> float | None:
-        """Of what was counted."""
+        """The mean of the values counted so far."""
         return self.total / self.count if self.count else None
 
 
@@ -182,5 +182,5 @@ class GenerationMetrics:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Arithmetic mean, None of nothing."""
+    """The arithmetic mean, or None if there are no values."""
     return math.fsum(values) / len(values) if values else None

@@ -49,7 +49,7 @@ class Series:
 
     @property
     def generations(self) -> int:
-        """T of the preset."""
+        """The number of generations of the preset, T."""
         return self.head.generations
 
     @property
@@ -86,11 +86,11 @@ def read_series(groups: Sequence[Sequence[Run]], tokens: Tokens) -> list[Series]
     the seed or share one.
     """
     if len(groups) < 2 or not all(groups):
-        raise UserError("a comparison needs two runs or more: the baseline first")
+        raise UserError("a comparison needs at least two runs, the baseline first")
     seen: dict[Any, Run] = {}
     for run in (run for group in groups for run in group):
         if run.path.resolve() in seen:
-            raise UserError(f"{run.path} is given twice: a run cannot be compared with itself")
+            raise UserError(f"{run.path} is given twice, but a run cannot be compared with itself")
         seen[run.path.resolve()] = run
     for group in groups:
         for one, other in pairwise(group):
@@ -98,8 +98,8 @@ def read_series(groups: Sequence[Sequence[Run]], tokens: Tokens) -> list[Series]
         seeds = [run.config["seed"] for run in group]
         if len(set(seeds)) < len(seeds):
             raise UserError(
-                f"{', '.join(str(run.path) for run in group)} are given as one series, and two of them have "
-                "the same seed"
+                f"{', '.join(str(run.path) for run in group)} are given as one series, but two of them "
+                "have the same seed"
             )
     labels = _labels(groups)
     return [
@@ -118,8 +118,8 @@ def _require_replicates(one: Run, other: Run) -> None:
     found = differences({**one.config, "seed": None}, {**other.config, "seed": None})
     if found:
         raise UserError(
-            f"{one.path} and {other.path} are given as one series, but differ in more than the seed: in "
-            f"{found[0].partition(':')[0]}. Runs with a space between are compared with each other"
+            f"{one.path} and {other.path} are given as one series, but they differ in more than the seed: "
+            f"in {found[0].partition(':')[0]}. To compare them with each other, write a space between them"
         )
 
 
@@ -193,7 +193,7 @@ def require_same_problems(series: Sequence[Series]) -> None:
             if set(parts) <= {"reference", "grader"}:
                 reason += "; grade both against the same references first: evolve-llm regrade"
         else:
-            reason = "their problems stand in another order"
+            reason = "their problems are in another order"
         raise UserError(f"{base.run.path} and {other.run.path} cannot be compared: {reason}")
 
 
@@ -205,8 +205,9 @@ def common_problems(series: Sequence[Series], partial: bool) -> list[str]:
         for one in readings:
             if len(one.finished) < len(problems):
                 raise UserError(
-                    f"{one.run.path} is unfinished: {len(one.finished)} of {len(problems)} problems. Finish it "
-                    "with the command that made it, or compare what is finished everywhere with --partial"
+                    f"{one.run.path} is unfinished: {len(one.finished)} of {len(problems)} problems. Finish "
+                    "it with the command that made it, or add --partial to compare the problems that are "
+                    "finished in all runs"
                 )
     common = [name for name in problems if all(name in one.finished for one in readings)]
     if not common:
@@ -223,7 +224,7 @@ def require_same(what: Literal["model", "seed"], series: Sequence[Series], allow
         if values != base and not allowed:
             raise UserError(
                 f"{paths(series[0])[0]} and {paths(other)[0]} have different {what}s: {', '.join(base)} and "
-                f"{', '.join(values)}. If that is meant, add {flag}"
+                f"{', '.join(values)}. If you want to compare them all the same, add {flag}"
             )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came out for one problem. ``answer`` and ``uid`` are None while it is unfinished or all failed."""
+    """The result of one problem. ``answer`` and ``uid`` are None while it is unfinished or if all failed."""
 
     id: str
     finished: bool
@@ -33,10 +33,21 @@ class Result:
 
 
 class Run:
-    """A run directory as results. Cheap to make; everything is read when asked for, problem by problem."""
+    """The results of a run, read from its directory.
+
+    A Run is cheap to make. Everything is read when it is asked for, problem by problem.
+    """
 
     def __init__(self, path: str | Path) -> None:
-        """Raises UserError where ``path`` is no run directory, StoreError where it is damaged."""
+        """Open a run directory.
+
+        Args:
+            path: The directory, finished or not; another process may be writing it.
+
+        Raises:
+            UserError: ``path`` is not a run directory.
+            StoreError: The run directory is damaged.
+        """
         self.path = Path(path)
         if not (self.path / "run.json").is_file():
             raise UserError(f"{self.path} is not a run directory (it has no run.json)")
@@ -59,7 +70,11 @@ class Run:
             return store.problems()
 
     def results(self) -> list[Result]:
-        """The answer and verdict of each problem, in order."""
+        """The answer and the verdict of each problem, in order.
+
+        Returns:
+            One Result for each problem, unfinished ones included.
+        """
         with Store.open_to_read(self.path) as store:
             answers = store.answers()
             found = []
@@ -70,13 +85,28 @@ class Run:
             return found
 
     def populations(self, *, texts: bool = True) -> Iterator[tuple[Problem, list[StoredPopulation]]]:
-        """Each problem with its finished generations, oldest first; one problem in memory at a time."""
+        """Read the populations problem by problem, with one problem in memory at a time.
+
+        Args:
+            texts: Whether to read the chains themselves, which takes most of the time.
+
+        Yields:
+            Each problem with its finished generations, oldest first.
+        """
         with Store.open_to_read(self.path) as store:
             for order, problem in enumerate(store.problems()):
                 yield problem, store.populations(order, texts=texts)
 
     def population(self, problem: str, generation: int = -1) -> tuple[Candidate, ...]:
-        """One finished population with its texts. Raises UserError where there is none."""
+        """Read one finished population with its texts.
+
+        Args:
+            problem: The id of the problem.
+            generation: The number of the generation; -1 is the last finished one.
+
+        Raises:
+            UserError: There is no such problem, or the generation is not finished.
+        """
         with Store.open_to_read(self.path) as store:
             ids = [one.id for one in store.problems()]
             if problem not in ids:
@@ -86,11 +116,15 @@ class Run:
             return found[generation].members
         except IndexError:
             raise UserError(
-                f"problem {problem!r} has {len(found)} finished generation(s), no number {generation}"
+                f"problem {problem!r} has {len(found)} finished generation(s), but no generation {generation}"
             ) from None
 
     def generations(self) -> list[GenerationMetrics]:
-        """Metrics of each generation over the problems that finished it, with the tokens spent in it."""
+        """Compute the metrics of each generation over the problems that finished it, and the tokens spent in it.
+
+        Returns:
+            One row for each generation that has begun, oldest first.
+        """
         rows = [GenerationMetrics(index) for index in range(self.config["preset"]["generations"])]
         with Store.open_to_read(self.path) as store:
             finished = store.finished()
@@ -105,8 +139,16 @@ class Run:
         return [row for row in rows if row.problems or row.requests]
 
     def lineage(self, problem: str | None = None) -> nx.DiGraph[str]:
-        """Who descends from whom, as ``evolve_llm.analysis.lineage`` describes: of one problem, by uid, or, without an
-        id, of the whole run, by ``problem id/uid``. Raises UserError where there is no such problem.
+        """Who descends from whom, as a graph that ``evolve_llm.analysis.lineage`` describes.
+
+        Args:
+            problem: The id of a problem, or None for the whole run.
+
+        Returns:
+            A directed graph from parents to children. Its nodes are uids, or ``problem id/uid`` for the whole run.
+
+        Raises:
+            UserError: There is no such problem.
         """
         from evolve_llm.analysis.lineage import run_lineage
 
@@ -114,7 +156,7 @@ class Run:
             return run_lineage(store, problem)
 
     def plain(self) -> dict[str, Any]:
-        """The whole result as plain data: what ``--json`` prints."""
+        """The whole result as plain data, as ``--json`` prints it. docs/cli.md describes its keys."""
         generations = [row.plain() for row in self.generations()]
         results = self.results()
         graded = [
@@ -150,7 +192,7 @@ class Run:
         }
 
     def to_json(self) -> str:
-        """``plain`` as one line of JSON."""
+        """The result of ``plain`` as one line of JSON."""
         return json.dumps(self.plain(), ensure_ascii=False)
 
 

@@ -79,7 +79,7 @@ class Backend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release everything. Idempotent; never raises."""
+        """Release everything. It may be called several times, and never raises."""
         ...
 
 

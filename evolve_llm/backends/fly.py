@@ -109,10 +109,11 @@ def shipped_weights(folder: Path = FOLDER) -> Path:
 
 
 def fly(argument: str = "", **options: object) -> Fly:
-    """The factory of ``--model fly``. Raises UserError for an argument or an unknown option."""
+    """The fruit fly, a tiny model for digit locks: ``--model fly``. Raises UserError for an argument."""
     if argument:
         raise UserError(
-            f"fly takes no argument, got {argument!r}; for a file of your own: --model llama_cpp:FILE"
+            f"the model fly takes no argument, got {argument!r}; for a file of your own, write --model "
+            "llama_cpp:FILE"
         )
     chosen = read_options(FlyOptions, "fly", options)
     return Fly(shipped_weights, name="fly", options=chosen)

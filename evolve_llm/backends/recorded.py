@@ -152,9 +152,9 @@ class Recorded:
 
     def _missing(self, request: Request) -> BackendError:
         return BackendError(
-            f"the recording {self.path} holds no answer to request {request.id} (seed {request.seed}): "
-            "preset, problems, prompts, sampling or seed differ from the recorded run, or it was not finished; to "
-            f"go on with a model, name one and add --cache {self.path}"
+            f"the recording {self.path} holds no answer to request {request.id} (seed {request.seed}). The "
+            "preset, problems, prompts, sampling or seed differ from those of the recorded run, or that "
+            f"run was not finished. To continue with a model, name one and add --cache {self.path}"
         )
 
     def _opened(self) -> ResponseFile:
@@ -200,11 +200,11 @@ def _chosen_model(
     listed = ", ".join(models)
     if wanted is None and len(models) > 1:
         raise UserError(
-            f"the recording {path} holds several models; pick one with --set engine.model=…: {listed}"
+            f"the recording {path} holds several models; choose one with --set engine.model=…: {listed}"
         )
     identity = wanted if wanted is not None else next(iter(models))
     if identity not in models:
-        raise UserError(f"the recording {path} holds no model {identity!r}; it holds: {listed}")
+        raise UserError(f"the recording {path} has no model {identity!r}; it has: {listed}")
     info, capacity = models[identity]
     return identity, info, capacity
 
@@ -218,10 +218,11 @@ class RecordedOptions(Options):
 
 
 def recorded(argument: str = "", **options: object) -> Recorded:
-    """The factory of ``--model recorded:FILE``: replay only. Raises UserError without a file."""
+    """The answers that ``--cache FILE`` has recorded: ``--model recorded:FILE``. Raises UserError without a file."""
     chosen = read_options(RecordedOptions, "recorded", options)
     if not argument:
         raise UserError(
-            "recorded needs the file of a recording: --model recorded:FILE (made with --cache FILE)"
+            "the backend recorded needs the file of a recording: --model recorded:FILE (made with --cache "
+            "FILE)"
         )
     return Recorded(argument, model=chosen.model)

@@ -46,7 +46,7 @@ class Replicas:
         self.identity = backends[0].identity
         if any(one.identity != self.identity for one in backends):
             told = "; ".join(f"{one.name} is {one.backend.identity!r}" for one in self._replicas)
-            raise UserError(f"replicas must be of one model: {told}")
+            raise UserError(f"replicas must have the same model: {told}")
         self._homes: dict[str, _Replica] = {}
 
     @property
@@ -95,11 +95,11 @@ class Replicas:
                     return answer
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """As the first replica that lives counts."""
+        """The count of the first replica that lives."""
         return await self._by_any(lambda backend: backend.count_tokens(prompt))
 
     async def token_starts(self, text: str) -> Sequence[int] | None:
-        """As the first replica that lives says."""
+        """The answer of the first replica that lives."""
         return await self._by_any(lambda backend: token_starts(backend, text))
 
     async def load(self) -> Load | None:
@@ -111,7 +111,7 @@ class Replicas:
         return Load(sum(one.running for one in known), sum(one.waiting for one in known))
 
     async def close(self) -> None:
-        """Close all, also those put aside."""
+        """Close all replicas, including those put aside."""
         await asyncio.gather(*(one.backend.close() for one in self._replicas), return_exceptions=True)
 
     # ---- who is alive, and where a problem lives
@@ -205,7 +205,7 @@ class _Replica:
             return await self.backend.generate(request)
 
     def abandon(self) -> None:
-        """Cancel all that is in flight here."""
+        """Cancel every request that is in flight at this replica."""
         for task in tuple(self.tasks):
             task.cancel()
 
@@ -215,7 +215,7 @@ def _together(infos: dict[str, ModelInfo]) -> ModelInfo:
     first = next(iter(infos.values()))
     if any(one.name != first.name for one in infos.values()):
         told = "; ".join(f"{name} serves {info.name!r}" for name, info in infos.items())
-        raise UserError(f"replicas must serve one model: {told}")
+        raise UserError(f"replicas must serve the same model: {told}")
     windows = {name: info.context_length for name, info in infos.items()}
     known = [one for one in windows.values() if one is not None]
     smallest = min(known, default=None)

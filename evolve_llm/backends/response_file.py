@@ -93,7 +93,7 @@ class ResponseFile:
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if application != APPLICATION and (application or tables):
             raise UserError(
-                f"{self.path} is an SQLite file, but no recording of responses; name another file"
+                f"{self.path} is an SQLite file, but not a recording of responses; name another file"
             )
         if version > VERSION:
             raise UserError(
@@ -219,7 +219,7 @@ class ResponseFile:
             yield
         except sqlite3.Error as error:
             raise StoreError(
-                f"the recording {self.path} cannot be used: {error}; free the disk, end the process that "
+                f"the recording {self.path} cannot be used: {error}; free some space, end the process that "
                 "locks it, or name another file"
             ) from error
 
@@ -235,14 +235,16 @@ def _check_header(path: Path, must_exist: bool) -> None:
                 f"there is no recording {path}; make one with --cache {path} and a model that answers"
             ) from None
         if not path.parent.is_dir():
-            raise UserError(f"the folder of the recording {path} does not exist; make it first") from None
+            raise UserError(f"the folder of the recording {path} does not exist; create it first") from None
         return
     except OSError as error:
         raise UserError(f"the recording {path} cannot be opened: {error.strerror}") from None
     if not head and must_exist:
         raise UserError(f"the recording {path} is empty; make one with --cache and a model that answers")
     if head and head != _HEADER:
-        raise UserError(f"{path} is no recording of responses (it is not an SQLite file); name another file")
+        raise UserError(
+            f"{path} is not a recording of responses (it is not an SQLite file); name another file"
+        )
 
 
 def _frozen(text: str) -> str | bytes:

@@ -83,7 +83,7 @@ class Scripted:
         self._record = record
 
     async def start(self) -> ModelInfo:
-        """What it is; nothing is loaded."""
+        """Say what the model is. Nothing is loaded."""
         return ModelInfo(self.identity, self._context_length, {"engine": "scripted"})
 
     async def generate(self, request: Request) -> Completion:
@@ -110,11 +110,11 @@ class Scripted:
             self.in_flight -= 1
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """Exact: the same count that ``generate`` reports."""
+        """The exact number of tokens, as ``generate`` reports it."""
         return prompt_tokens(prompt)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def _completed(self, request: Request, answer: Answer) -> Completion:
         if isinstance(answer, Flaky):
@@ -205,7 +205,7 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def scripted(argument: str = "", **options: object) -> Scripted:
-    """The factory of ``--model scripted[:SPEC]``.
+    """A stand-in for a model, which does not reason: ``--model scripted[:SPEC]``.
 
     SPEC is ``key=value,…`` with the fields of ScriptedOptions, or ``module:function`` for a ``respond``
     of one's own. Raises UserError for unknown keys, impossible values and functions that do not exist.
@@ -233,7 +233,7 @@ def _spec(argument: str) -> dict[str, str]:
         key, equals, value = part.partition("=")
         if not equals:
             raise UserError(
-                f"scripted:{argument}: {part!r} is not KEY=VALUE; write for example "
+                f"scripted:{argument}: {part!r} must be KEY=VALUE; write for example "
                 "scripted:answers=4|5|6,fail=0.1, or scripted:module:function"
             )
         if key.strip() in pairs:
@@ -271,14 +271,14 @@ def _refuse_stand_in_options(chosen: ScriptedOptions, function: str) -> None:
     idle = chosen.model_fields_set - _SPEED - {"context_length"}
     if idle:
         raise UserError(
-            f"scripted:{function} answers by itself: {', '.join(sorted(idle))} would change nothing; leave "
-            "them out"
+            f"scripted:{function} answers by itself, so {', '.join(sorted(idle))} would change nothing; "
+            "leave them out"
         )
 
 
 def _imported(path: str) -> Respond:
     found = registry.imported(path, "scripted model")
     if not callable(found) or inspect.isclass(found):
-        raise UserError(f"scripted:{path} is no function that takes a Request and returns a text")
+        raise UserError(f"scripted:{path} is not a function that takes a Request and returns a text")
     respond: Respond = found
     return respond

@@ -25,10 +25,13 @@ def ask(
     flags: EvolutionFlags,
     question: Annotated[str, typer.Argument(help="The question, or - to read it from standard input.")],
     *,
-    format: Annotated[str, typer.Option(help="How the answer is written; see: list formats.")] = "tags",
+    format: Annotated[
+        str,
+        typer.Option(help="How the answer is to be written. `evolve-llm list formats` shows the choices."),
+    ] = "tags",
     json: JsonFlag = False,
 ) -> None:
-    """Ask one question: the answer on standard output, the votes on standard error.
+    """Ask one question. The answer goes to standard output, and the votes go to standard error.
 
     A preset that ends in a random choice ends in a majority vote here.
     """
@@ -95,4 +98,4 @@ def _say_votes(result: dict[str, Any]) -> None:
     if total:
         console(stderr=True).print(table)
     if result["answer"] is None:
-        say("there is no answer: " + ("nothing is finished yet" if not total else "no chain came to one"))
+        say("there is no answer: " + ("nothing is finished yet" if not total else "no chain has one"))

@@ -39,8 +39,9 @@ def chosen(flags: RunFlags, beside: str | None) -> str | None:
     preset = load_preset(beside)
     if preset.generations > 1 or preset.evaluate is not None:
         raise UserError(
-            f"--beside {beside}: only a preset of one generation and without [evaluate], like {VOTE}, can be given "
-            "the calls of another run; run it by itself, then: evolve-llm compare RUN RUN"
+            f"--beside {beside}: only a preset with one generation and without [evaluate], such as {VOTE}, "
+            f"can be given the calls of another run. Run {beside} by itself, and then compare: evolve-llm "
+            "compare RUN RUN"
         )
     return beside
 
@@ -56,21 +57,21 @@ def carry_out_beside(flags: RunFlags, preset: str, session: Session, run: Run) -
     problems = len(result["problems"])
     calls = -(-sum(row["requests"] for row in result["generations"]) // problems)
     if not result["run"]["complete"]:
-        say(f"nothing is run beside an unfinished run; the same command goes on, then with {preset}")
+        say(f"{preset} starts once this run is finished; the same command resumes it")
         return None
     if result["run"]["accuracy"] is None:
-        say(f"nothing is run beside it: without references there is no difference to {preset} to tell")
+        say(f"{preset} is not run beside this run: without references there is no accuracy to compare")
         return None
     budget = flags.budget_tokens
     if budget is not None:
         budget -= result["tokens"]["prompt"] + result["tokens"]["completion"]
         if budget < 1:
-            say(f"the token budget leaves nothing for {preset} beside it")
+            say(f"the token budget leaves no tokens for {preset}")
             return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they were said of the same problems before
         rival = run_session(_flags(flags, preset, session, calls, budget))
-    say(f"\nbeside it, {calls} calls a problem as in the run itself: {preset}")
+    say(f"\nbeside it: {preset}, with {calls} calls per problem as in the run itself")
     other = carry_out(rival)
     if not other.complete:
         return None
@@ -117,7 +118,7 @@ def _flags(flags: RunFlags, preset: str, session: Session, calls: int, budget: i
 
 
 def print_beside(out: Console, found: Mapping[str, Any]) -> None:
-    """The comparison as two lines."""
+    """Print the comparison as two lines."""
     interval = found["interval"]
     spread = (
         "the same on every problem" if interval is None else f"95 % {interval[0]:+.2f} to {interval[1]:+.2f}"
@@ -125,7 +126,7 @@ def print_beside(out: Console, found: Mapping[str, Any]) -> None:
     name = one_line(found["preset"], 60)
     out.print(
         styled(
-            f"\n{found['calls']} calls a problem, right answers: {name} {found['beside']:.3f}, this run "
+            f"\n{found['calls']} calls per problem, right answers: {name} {found['beside']:.3f}, this run "
             f"{found['answers']:.3f}",
             "bold",
         )

@@ -26,37 +26,41 @@ def check(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="module:name, a built-in (select.uniform, math, openai), or a problem SPEC."
+            metavar="NAME",
+            help="What to check: module:name, something built in (select.uniform, math, "
+            "openai), or a problem SPEC.",
         ),
     ],
     kind: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help="select, vary, evaluate, replace, finish, stop, adapt, grader, problems or backend; told from what "
-            "is declared, where it can be.",
+            help="select, vary, evaluate, replace, finish, stop, adapt, grader, problems or backend. "
+            "(default: what its declaration says)",
         ),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A parameter of it, repeatable. Values are read as TOML."
+            "--set",
+            metavar="KEY=VALUE",
+            help="A parameter of what is checked. Repeatable. VALUE is read as TOML.",
         ),
     ] = None,
     claim: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CLAIM",
-            help="Hold it to more, or less, than it declares, repeatable: keeps-best, majority, shows-answers, "
-            "shows-nothing, has-favourites.",
+            help="Check it for more, or for less, than it declares. Repeatable: keeps-best, majority, "
+            "shows-answers, shows-nothing, has-favourites.",
         ),
     ] = None,
     *,
     json: JsonFlag = False,
 ) -> None:
-    """Run its contract on somebody's operator, and tell the smallest example that breaks it.
+    """Check that an operator keeps its contract, and show the smallest example that breaks it.
 
-    Exits with 0 where every property is kept, with 5 where one is broken.
+    Exits with 0 if every property is kept, and with 5 if one is broken.
     """
     from evolve_llm.cli.settings import read_settings
 

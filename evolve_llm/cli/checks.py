@@ -38,7 +38,7 @@ class Check:
     needed: bool = True
 
     def plain(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The finding as plain data, for ``--json``."""
         return asdict(self)
 
 
@@ -116,7 +116,7 @@ def _plugins() -> Check:
     from evolve_llm.nouns.errors import UserError
     from evolve_llm.scheme import registry
 
-    fix = "install again the package that brings it"
+    fix = "reinstall the package that provides it"
     counts, broken, ours = [], [], False
     for kind in registry.GROUPS:
         points = registry.available(kind)
@@ -145,7 +145,7 @@ def _sandbox() -> Check:
 
     reason = sandbox.available()
     if reason is None:
-        return Check("sandbox", True, f"bubblewrap starts one ({sandbox.bwrap()})")
+        return Check("sandbox", True, f"bubblewrap can start one ({sandbox.bwrap()})")
     return Check("sandbox", False, reason)
 
 

@@ -44,19 +44,26 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN",
-            help="Run directories, the baseline first. Several seeds of one scheme count as one: RUN,RUN.",
+            help="Run directories, the baseline first. Join several seeds of one scheme with commas: "
+            "RUN,RUN.",
             show_default=False,
         ),
     ],
     *,
     tokens: Annotated[
-        Tokens, typer.Option(help="What equal tokens means: prompt and completion, or completion only.")
+        Tokens,
+        typer.Option(
+            help="Which tokens to count for equal tokens: prompt and completion, or completion only."
+        ),
     ] = Tokens.TOTAL,
     target: Annotated[
-        float, typer.Option(help="The difference for which the needed number of problems is told.")
+        float, typer.Option(help="The difference for which to compute the number of problems that is needed.")
     ] = 0.02,
     partial: Annotated[
-        bool, typer.Option("--partial", help="Compare unfinished runs on the problems all have finished.")
+        bool,
+        typer.Option(
+            "--partial", help="Compare unfinished runs on the problems that all of them have finished."
+        ),
     ] = False,
     allow_different_models: Annotated[
         bool, typer.Option("--allow-different-models", help="Compare runs of different models.")
@@ -66,9 +73,9 @@ def compare(
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Compare runs with the first one: the difference, its interval, its p-value, and what it would take.
+    """Compare runs with the first one: the difference, its interval, its p-value, and how many problems it would take.
 
-    Intervals and tests take problems as the unit. See docs/compare.md before quoting a number.
+    The unit of intervals and tests is the problem. Read docs/compare.md before you quote a number.
     """
     from evolve_llm.analysis.compare import compare as compared
 

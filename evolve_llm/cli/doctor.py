@@ -16,15 +16,15 @@ from evolve_llm.cli.options import JsonFlag
 def doctor(
     base_url: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Also ask this OpenAI-compatible server; several with commas."),
+        typer.Option(metavar="URL", help="Also ask this OpenAI-compatible server. Join several with commas."),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where run directories are to lie.")] = Path(
-        "runs"
-    ),
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder that is to hold the run directories.")
+    ] = Path("runs"),
     *,
     json: JsonFlag = False,
 ) -> None:
-    """Check what a run needs. Exits with 0 when evolve-llm run works here as it is, else with 2."""
+    """Check what a run needs. Exits with 0 if evolve-llm run works here as it is, and with 2 otherwise."""
     from evolve_llm.cli import checks
 
     found = checks.all_checks(out, base_url)

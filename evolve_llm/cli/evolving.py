@@ -42,7 +42,8 @@ def carry_out(session: Session) -> Run:
         say(str(reached))
     except interrupts.InterruptedRunError as interrupted:
         say(
-            f"interrupted ({interrupted}): everything finished is in {session.path}; the same command resumes"
+            f"interrupted ({interrupted}): everything finished is in {session.path}; the same command "
+            "resumes the run"
         )
         raise typer.Exit(interrupted.exit_code) from None
     return Run(session.path)

@@ -18,13 +18,14 @@ def export(
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The file to write.", show_default=False)],
     format: Annotated[
-        str | None, typer.Option(metavar="csv|parquet", help="(default: what FILE ends in)")
+        str | None,
+        typer.Option(metavar="csv|parquet", help="The format. (default: what the ending of FILE says)"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write one row a candidate to a CSV or Parquet file.
+    """Write one row per candidate to a CSV or Parquet file.
 
-    Texts are written unchanged: in CSV a cell may begin with = or @, which spreadsheets take for formulas.
+    Texts are written unchanged. In CSV, a cell may begin with = or @, which spreadsheet programs read as a formula.
     """
     from evolve_llm.record.export import export as write
 

@@ -15,13 +15,14 @@ from evolve_llm.nouns.errors import EvolveError
 DEBUG = "EVOLVE_LLM_DEBUG"
 
 EXIT_CODES = {
-    0: "done; also when the token budget ended the run or candidates failed, which is then said",
-    1: "an error nobody foresaw",
-    2: "something in the command, a file it names or this machine has to be changed first",
+    0: "the command is done, even if the token budget ended the run or candidates failed (the output says "
+    "so)",
+    1: "an unexpected error",
+    2: "something in the command, in a file it names or on this machine must be changed first",
     3: "the model cannot be used: no server, a wrong key, no such model",
     4: "the run directory cannot be read or written: disk full, damaged, in use",
     5: "an operator broke its contract",
-    130: "interrupted with Ctrl-C (143: by SIGTERM); the same command resumes",
+    130: "interrupted with Ctrl-C (143: by SIGTERM); the same command resumes the run",
 }
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -55,6 +56,6 @@ def _tell(error: BaseException) -> int:
         return error.exit_code
     what = str(error).strip().splitlines()
     say(f"error: unexpected {type(error).__name__}{': ' + what[0] if what else ''}")
-    say(f"This is a fault of evolve-llm or of a plug-in; for the traceback, set {DEBUG}=1 or write "
+    say(f"This is a bug in evolve-llm or in a plug-in. To see the traceback, set {DEBUG}=1 or write "
         "evolve-llm --debug COMMAND")  # fmt: skip
     return 1

@@ -28,19 +28,26 @@ def lineage(
     problem: Annotated[
         str | None,
         typer.Argument(
-            metavar="PROBLEM", help="Id of a problem. Without it: the only one, or in GraphML all of them."
+            metavar="PROBLEM",
+            help="The id of a problem. (default: the only problem, or for GraphML all problems)",
         ),
     ] = None,
     *,
     out: Annotated[
-        Path, typer.Option(metavar="FILE", help="FILE.svg, a picture, or FILE.graphml.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="The file to write: FILE.svg for a picture, or FILE.graphml.",
+            show_default=False,
+        ),
     ],
     sort: Annotated[
-        Sort, typer.Option(help="Order within a generation of the picture, from the top.")
+        Sort,
+        typer.Option(help="How the candidates of a generation are ordered in the picture, from the top."),
     ] = Sort.ANSWER,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
-    """Write the lineage of a problem's candidates: a picture (.svg) or a graph for other tools (.graphml)."""
+    """Write who descends from whom: a picture (.svg), or a graph for other tools (.graphml)."""
     from evolve_llm.analysis.lineage import to_graphml
     from evolve_llm.analysis.lineage_picture import to_svg
     from evolve_llm.analysis.run import Run
@@ -49,14 +56,15 @@ def lineage(
     if kind not in (".svg", ".graphml"):
         raise UserError(f"cannot write {out.name!r}: --out takes FILE.svg or FILE.graphml")
     if out.exists() and not force:
-        raise UserError(f"{out} exists already; give another --out, or --force to replace it")
+        raise UserError(f"{out} already exists; give another --out, or --force to replace it")
     if not out.parent.is_dir():
         raise UserError(f"the folder {out.parent} does not exist")
     run = Run(path)
     ids = [one.id for one in run.problems()] if problem is None else [problem]
     if len(ids) > 1 and kind == ".svg":
         raise UserError(
-            f"{path} has {len(ids)} problems, and a picture shows one: evolve-llm lineage {path} {ids[0]!r} --out {out}"
+            f"{path} has {len(ids)} problems, and a picture shows only one; choose it, for example: "
+            f"evolve-llm lineage {path} {ids[0]!r} --out {out}"
         )
     graph = run.lineage(ids[0] if len(ids) == 1 else None)
     if not graph:

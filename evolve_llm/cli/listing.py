@@ -39,7 +39,7 @@ def list_(
     *,
     json: JsonFlag = False,
 ) -> None:
-    """Operators, presets, problem sets, backends, graders or answer formats that can be named here."""
+    """List the operators, presets, problem sets, backends, graders or answer formats that can be named here."""
     entries = _presets() if kind is Kind.PRESETS else _plugins(kind)
     if json:
         print_json({kind.value: entries})
@@ -195,7 +195,7 @@ def _details(one: dict[str, Any]) -> Iterator[str]:
         yield "is " + ", ".join(one["attributes"])
     if "requests per problem" in one:
         cost = one["requests per problem"]
-        yield f"{'an unknown number of' if cost is None else cost} requests a problem; from {one['source']}"
+        yield f"{'an unknown number of' if cost is None else cost} requests per problem; from {one['source']}"
     if "package" in one:
         yield f"from {one['package']}: {one['object']}"
 

@@ -63,7 +63,7 @@ def program(
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """The entry point of the program ``evolve-llm``."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode is no reason to fail

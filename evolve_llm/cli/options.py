@@ -21,103 +21,116 @@ _SCHEME, _MODEL, _RUN = "What is evolved", "The model", "The run"
 
 @dataclass(frozen=True, kw_only=True)
 class EvolutionFlags:
-    """How to evolve; the fields are the flags."""
+    """The flags that say how to evolve. Each field is a flag."""
 
     preset: Annotated[
         str | None,
         typer.Option("--preset", metavar="NAME|FILE",
-                     help="A built-in preset, or a TOML file. (default: fly with the model fly, else smoke)",
+                     help="A built-in preset, or a TOML file. (default: fly for the model fly, otherwise "
+                          "smoke)",
                      rich_help_panel=_SCHEME),
     ] = None  # fmt: skip
     population: Annotated[
-        int | None, typer.Option(help="N, candidates a generation.", rich_help_panel=_SCHEME)
+        int | None, typer.Option(help="N, the number of candidates in a generation.", rich_help_panel=_SCHEME)
     ] = None
-    parents: Annotated[int | None, typer.Option(help="K, parents a child.", rich_help_panel=_SCHEME)] = None
+    parents: Annotated[
+        int | None, typer.Option(help="K, the number of parents of a child.", rich_help_panel=_SCHEME)
+    ] = None
     generations: Annotated[
         int | None,
-        typer.Option(help="T, generations, counting the first sampled one.", rich_help_panel=_SCHEME),
+        typer.Option(
+            help="T, the number of generations, including the first one, which is sampled.",
+            rich_help_panel=_SCHEME,
+        ),
     ] = None
     max_tokens: Annotated[
-        int | None, typer.Option(help="Longest completion in tokens.", rich_help_panel=_SCHEME)
+        int | None, typer.Option(help="The longest completion, in tokens.", rich_help_panel=_SCHEME)
     ] = None
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Any other setting, repeatable: a preset's key with dots (sampling.temperature=0.7, "
-            "evaluate=agreement, select.tournsize=3), engine.KEY for the model, problems.KEY for the "
-            "problem set. Values are read as TOML.",
+            help="Any other setting. Repeatable. KEY is a preset's key with dots "
+            "(sampling.temperature=0.7, evaluate=agreement, select.tournsize=3), engine.KEY for the "
+            "model, or problems.KEY for the problem set. VALUE is read as TOML.",
             rich_help_panel=_SCHEME,
         ),
     ] = None
     prompts: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Prompt templates that go before the built-in ones.",
+        typer.Option(metavar="DIR", help="A folder of prompt templates that replace the built-in ones.",
                      rich_help_panel=_SCHEME),
     ] = None  # fmt: skip
     model: Annotated[
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="fly (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, vllm:NAME, openai:NAME, "
-            "scripted (no model at all). (default: fly for locks, and where neither problems nor preset are given; "
-            "else local)",
+            help="The model: fly (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, "
+            "vllm:NAME, openai:NAME or scripted (no model at all). (default: fly for locks, or if "
+            "neither problems nor a preset are given, otherwise local)",
             rich_help_panel=_MODEL,
         ),
     ] = None
     base_url: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Where openai:NAME is served; repeatable, for several servers of one model.",
+        typer.Option(metavar="URL", help="The server of openai:NAME. Repeatable, for several servers of "
+                                         "one model.",
                      rich_help_panel=_MODEL),
     ] = None  # fmt: skip
     concurrency: Annotated[
-        int | None, typer.Option(help="Requests in flight at most. (default: as many as the model takes)",
+        int | None, typer.Option(help="The largest number of requests in flight. (default: as many as the "
+                                      "model takes)",
                                  rich_help_panel=_MODEL),
     ] = None  # fmt: skip
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Record answers here and never pay twice for one.",
+        typer.Option(metavar="FILE", help="Record the model's answers in this file, and never pay twice "
+                                          "for one.",
                      rich_help_panel=_MODEL),
     ] = None  # fmt: skip
     budget_tokens: Annotated[
         int | None,
-        typer.Option(help="Stop after so many prompt and completion tokens of the whole run.",
+        typer.Option(help="Stop once the whole run has used this many prompt and completion tokens.",
                      rich_help_panel=_RUN),
     ] = None  # fmt: skip
-    seed: Annotated[int, typer.Option(help="Every random choice follows from it.", rich_help_panel=_RUN)] = 0
+    seed: Annotated[
+        int, typer.Option(help="The seed from which every random choice follows.", rich_help_panel=_RUN)
+    ] = 0
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run directory. (default: in runs/, named by the configuration)",
+        typer.Option(metavar="DIR", help="The run directory. (default: a folder in runs/, named after the "
+                                         "configuration)",
                      rich_help_panel=_RUN),
     ] = None  # fmt: skip
     unsafe_local: Annotated[
         bool,
-        typer.Option("--unsafe-local", help="Grade without a sandbox where none can be had.",
+        typer.Option("--unsafe-local", help="Grade without a sandbox if none is available.",
                      rich_help_panel=_RUN),
     ] = False  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFlags(EvolutionFlags):
-    """How to evolve, and which problems."""
+    """The flags that say how to evolve and which problems."""
 
     problems: Annotated[
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="A problem set (see: list problems) or a .jsonl, .csv or .parquet file. "
-            "(default: locks with the model fly, else reasoning_gym:chain_sum)",
+            help="A problem set (see: list problems) or a .jsonl, .csv or .parquet file. (default: locks "
+            "for the model fly, otherwise reasoning_gym:chain_sum)",
         ),
     ] = None
     limit: Annotated[
         int | None,
-        typer.Option(help="Only the first so many. (default: all; of the default problems 12 locks or 4 sums)"),
+        typer.Option(help="Use only the first N problems. (default: all of them; of the default problems, "
+                          "12 locks or 4 sums)"),
     ] = None  # fmt: skip
 
 
 P = ParamSpec("P")
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
 
 def takes_run_flags(command: Callable[Concatenate[RunFlags, P], None]) -> Callable[..., None]:

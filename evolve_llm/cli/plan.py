@@ -24,9 +24,9 @@ def plan(
     toml: Annotated[bool, typer.Option("--toml", help="Print the resolved preset as TOML instead.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """What a run would cost and whether it fits the model's window; takes the flags of run, spends nothing.
+    """Say what a run would cost, and whether it fits the model's window. It takes the flags of run and spends nothing.
 
-    Exits with 2 where it does not fit.
+    Exits with 2 if it does not fit.
     """
     from evolve_llm.cli import interrupts
     from evolve_llm.cli.settings import run_session

@@ -54,7 +54,7 @@ class Line:
 
     @property
     def done(self) -> int:
-        """Candidates there are."""
+        """The number of candidates that exist, stored ones included."""
         return self.total if self.complete else min(self.total, self.stored + self.copied + self.asked)
 
     @property

@@ -23,14 +23,17 @@ def regrade(
     *,
     problems: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="Take references from here; ids and questions must agree."),
+        typer.Option(
+            metavar="SPEC",
+            help="Take the references from this problem set. Its ids and questions must be those of the run.",
+        ),
     ] = None,
     unsafe_local: Annotated[
-        bool, typer.Option("--unsafe-local", help="Grade without a sandbox where none can be had.")
+        bool, typer.Option("--unsafe-local", help="Grade without a sandbox if none is available.")
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Grade every distinct answer of a run again; nothing is generated and no answer changes."""
+    """Grade every distinct answer of a run again. Nothing is generated, and no answer changes."""
     from evolve_llm.analysis.run import Run
     from evolve_llm.cli import interrupts
     from evolve_llm.record.regrade import regrade as grade_again
@@ -39,10 +42,10 @@ def regrade(
     try:
         result = interrupts.run(grade_again(path, problems=problems, unsafe_local=unsafe_local))
     except interrupts.InterruptedRunError as interrupted:
-        say("interrupted: some problems have their new verdicts, the same command does the rest")
+        say("interrupted: some problems have their new verdicts; the same command does the rest")
         raise typer.Exit(interrupted.exit_code) from None
     if oracle and result.changes:
-        say("note: the fitness of this run read the earlier verdicts; its populations stay as they are")
+        say("note: the fitness of this run has read the earlier verdicts; its populations stay as they are")
     if json:
         print_json(_plain(result))
     else:

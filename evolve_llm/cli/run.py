@@ -21,15 +21,16 @@ def run(
         str | None,
         typer.Option(
             metavar="PRESET",
-            help="Then run this preset with the same number of calls on the same problems, and print the difference. "
-            "(default: majority-voting where neither problems, preset nor model are given, else none)",
+            help="Afterwards run this preset with the same number of calls on the same problems, and print "
+            "the difference. (default: majority-voting if no problems, preset or model are given, "
+            "otherwise none)",
         ),
     ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Evolve a population of reasoning chains for each problem; the same command resumes.
+    """Evolve a population of reasoning chains for each problem. The same command resumes the run.
 
-    Without flags: the fruit fly on twelve bundles of locks, and majority voting beside it.
+    Without flags it runs the fruit fly on twelve bundles of locks, and majority voting beside it.
     """
     from evolve_llm.cli.beside import carry_out_beside, chosen, print_beside
     from evolve_llm.cli.settings import run_session

@@ -23,18 +23,21 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run director
 def show(
     path: RunArgument,
     *,
-    problem: Annotated[str | None, typer.Option(metavar="ID", help="One problem of the run.")] = None,
+    problem: Annotated[str | None, typer.Option(metavar="ID", help="Show one problem of the run.")] = None,
     candidate: Annotated[
-        str | None, typer.Option(metavar="G.S", help="One candidate of the problem: generation.slot.")
+        str | None,
+        typer.Option(metavar="G.S", help="Show one candidate of the problem, named by generation.slot."),
     ] = None,
     generation: Annotated[
-        int | None, typer.Option(metavar="G", help="Every candidate of one generation of the problem.")
+        int | None, typer.Option(metavar="G", help="Show every candidate of one generation of the problem.")
     ] = None,
     thinking: Annotated[
         bool,
-        typer.Option("--thinking", help="With --candidate: also what the model thought before its answer."),
+        typer.Option(
+            "--thinking", help="With --candidate, also show what the model thought before its answer."
+        ),
     ] = False,
-    all: Annotated[bool, typer.Option("--all", help="All answers, not only the first ones.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Show all answers, not only the first ones.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Show a run: its settings, tables and answers, one problem with its lineage, or the text of one candidate."""
@@ -43,9 +46,9 @@ def show(
     from evolve_llm.record.store import Store
 
     if candidate is not None and generation is not None:
-        raise UserError("--candidate names its generation already; leave --generation out")
+        raise UserError("--candidate already names the generation; leave --generation out")
     if thinking and candidate is None:
-        raise UserError("--thinking is of one candidate: say which with --candidate G.S")
+        raise UserError("--thinking needs one candidate; choose it with --candidate G.S")
     run = Run(path)
     if problem is None and candidate is None and generation is None:
         if json:
@@ -76,7 +79,7 @@ def _find(store: Store, problem: str | None, path: Path) -> int:
         if len(ids) == 1:
             return 0
         raise UserError(
-            f"{path} has {len(ids)} problems: say which with --problem ID, for example {ids[0]!r}"
+            f"{path} has {len(ids)} problems; choose one with --problem ID, for example {ids[0]!r}"
         )
     if problem in ids:
         return ids.index(problem)

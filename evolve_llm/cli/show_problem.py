@@ -46,7 +46,7 @@ def generation_data(store: Store, order: int, number: int) -> Data:
     found = next((one for one in populations if one.generation == number), None)
     if found is None:
         last = f"0 to {len(populations) - 1}" if populations else "none"
-        raise UserError(f"generation {number} is not finished; finished are: {last}")
+        raise UserError(f"generation {number} is not finished; the finished ones are: {last}")
     return {
         "id": store.problems()[order].id,
         **_generation(found),
@@ -70,7 +70,7 @@ def candidate_data(store: Store, order: int, uid: str) -> Data:
 
 
 def print_problem(data: Data) -> None:
-    """A problem on standard output."""
+    """Print a problem on standard output."""
     out = console()
     _print_pairs(
         {
@@ -103,7 +103,7 @@ def print_problem(data: Data) -> None:
 
 
 def print_generation(data: Data) -> None:
-    """A generation on standard output."""
+    """Print a generation on standard output."""
     _print_pairs({"problem": one_line(data["id"], 200), "generation": str(data["generation"])})
     console().print()
     _print_candidates(data["members"])

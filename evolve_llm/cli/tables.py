@@ -126,7 +126,7 @@ def _answer(one: _Row, complete: bool) -> Any:
 
 
 def verdict_cell(verdict: str | None) -> Any:
-    """A grade in its colour."""
+    """A table cell with a grade in its colour."""
     return styled(verdict or "-", _STYLES.get(verdict or "", "dim"))
 
 

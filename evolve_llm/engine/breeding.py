@@ -57,7 +57,7 @@ class Nursery:
         await self.reads.cancel_all()
 
     async def read(self, parent: Candidate) -> Read:
-        """A parent as its children see it."""
+        """The parent as its children read it."""
         if self.carry.leaves(parent):
             return Read(parent)
         return await self.reads.run(

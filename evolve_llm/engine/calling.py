@@ -30,7 +30,7 @@ class Meter:
     failed: int = 0
 
     def count(self, completion: Completion) -> None:
-        """Add one completion."""
+        """Count the tokens of one completion."""
         self.requests += 1
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
@@ -103,7 +103,7 @@ class Caller:
 
     @property
     def tokens(self) -> Tokens:
-        """What the backend says of lengths."""
+        """A counter of tokens that counts as the backend does."""
         return Tokens(self.backend, self.sampling.max_tokens, self.window)
 
     async def __call__(
@@ -119,10 +119,10 @@ class Caller:
         if stored is not None:
             if stored.prompt != digest:
                 raise StoreError(
-                    f"problem {problem!r}, candidate {address.generation}.{address.slot}: the stored completion "
-                    "answers another prompt than the one rendered now. Either an operator has changed since the "
-                    "run began, and another --out is needed; or a variation operator draws at random without "
-                    "saying so, and needs @variation(draws=True)."
+                    f"problem {problem!r}, candidate {address.generation}.{address.slot}: the stored "
+                    "completion answers another prompt than the one rendered now. Either an operator has "
+                    "changed since the run began: then give another --out. Or a variation operator draws "
+                    "at random without declaring it: then write @variation(draws=True)."
                 )
             return stored.outcome
         seed = derive(self.seed, problem, *address)
@@ -144,9 +144,9 @@ class Caller:
             else:
                 if self.logprobs and completion.completion_tokens and not completion.logprobs:
                     raise UserError(
-                        f"the preset's fitness needs log-probabilities, and the model {self.backend.identity!r} gave "
-                        "none; use a backend that does (openai with a vLLM or llama.cpp server, or the embedded "
-                        "engine), or another [evaluate]"
+                        "the preset's fitness needs log-probabilities, but the model "
+                        f"{self.backend.identity!r} gave none; use a backend that does (openai with a vLLM "
+                        "or llama.cpp server, or the embedded engine), or another [evaluate]"
                     )
                 outcome = _cleaned(completion)
                 self.meter.count(outcome)

@@ -66,7 +66,7 @@ class Individual:
     def candidate(self) -> Candidate:
         """The chain, with its text and answer. Raises OperatorError before it was evaluated."""
         if self.birth.candidate is None:
-            raise OperatorError("this individual has no text yet: it gets one when toolbox.map evaluates it")
+            raise OperatorError("this individual has no text yet; it gets one when toolbox.map evaluates it")
         return self.birth.candidate
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Individual:
@@ -149,7 +149,7 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
                 loop.close()
 
     def population(self, n: int) -> list[Individual]:
-        """n individuals to be sampled from scratch."""
+        """A list of n individuals that are to be sampled from scratch."""
         return [self._individual("init") for _ in range(n)]
 
     def map(self, function: Callable[..., Value], individuals: Iterable[Individual]) -> list[Value]:
@@ -196,7 +196,9 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
     def _run(self, work: Coroutine[Any, Any, Value]) -> Value:
         if self._loop is None:
             work.close()
-            raise UserError("a ModelToolbox works inside its with block: with ModelToolbox(...) as toolbox")
+            raise UserError(
+                "a ModelToolbox works only inside its with block: with ModelToolbox(...) as toolbox"
+            )
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

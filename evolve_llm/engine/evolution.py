@@ -107,7 +107,7 @@ class Evolution:
         if self._unfinished:
             raise BudgetReached(
                 f"the budget of {self.meter.budget} tokens is spent ({self.meter.spent} used); "
-                "repeat the command with a larger --budget-tokens to go on"
+                "repeat the command with a larger --budget-tokens to resume"
             )
 
     async def _follow_the_load(self) -> None:

@@ -66,7 +66,7 @@ class Permits:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a permit."""
+        """The number of requests that wait for a permit."""
         return sum(not future.done() for _, _, future in self._waiting)
 
     async def _acquire(self, priority: Priority) -> None:

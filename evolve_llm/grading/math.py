@@ -42,7 +42,7 @@ class _Ungraded(Exception):  # noqa: N818
 
 
 class MathGrader:
-    """Compares mathematical answers. See docs/grading.md for the rules in their order."""
+    """Compares answers as mathematics. See docs/grading.md for the rules in their order."""
 
     name: Final = "math"
 
@@ -66,11 +66,11 @@ class MathGrader:
             return None
 
     def grade(self, answer: str, reference: Any) -> Verdict:
-        """The full verdict; may take long."""
+        """The full verdict, which may take long."""
         return _judge(answer, reference, full=True)
 
     def quick_canonical(self, answer: str) -> str | None:
-        """Numbers, and tuples and sets of numbers."""
+        """The canonical form of a number, or of a tuple or set of numbers."""
         if len(answer) > _QUICK_LENGTH:
             return None
         try:

@@ -46,7 +46,7 @@ class GradingPool:
     def __init__(self, *, workers: int = 1, deadline: float = 10.0, unsafe_local: bool = False) -> None:
         if workers < 1 or not deadline > 0:
             raise UserError(
-                f"grading needs workers >= 1 and a deadline above 0 s, not {workers} and {deadline}"
+                f"grading needs at least 1 worker and a deadline above 0 s, got {workers} and {deadline}"
             )
         self._workers = workers
         self._deadline = deadline

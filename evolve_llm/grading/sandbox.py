@@ -100,7 +100,9 @@ def command(program: Sequence[str], *, packages: Iterable[str] = (), keep: Itera
     """
     program_path = bwrap()
     if program_path is None:
-        raise SandboxUnavailable(f"model-written code cannot be isolated here: no bubblewrap found; {_FIX}")
+        raise SandboxUnavailable(
+            f"code that a model wrote cannot be isolated here, because bubblewrap was not found; {_FIX}"
+        )
     line = [
         program_path,
         "--unshare-all",

@@ -22,24 +22,24 @@ class ExactGrader:
     name: str = "exact"
 
     def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
-        """Text is compared, never executed."""
+        """An ordinary worker is enough, because text is compared and never executed."""
         return "worker"
 
     def quick(self, answer: str, reference: Any) -> Verdict:
-        """Always settled here. Rule ``exact-text``."""
+        """The verdict, which is always found at once. Its rule is ``exact-text``."""
         same = folded(answer) == folded(str(reference))
         return Verdict(Grade.CORRECT if same else Grade.INCORRECT, "exact-text")
 
     def grade(self, answer: str, reference: Any) -> Verdict:
-        """The same as `quick`."""
+        """The verdict of `quick`."""
         return self.quick(answer, reference)
 
     def quick_canonical(self, answer: str) -> str:
-        """The folded text."""
+        """The folded text of the answer."""
         return folded(answer)
 
     def canonical(self, answer: str) -> str:
-        """The folded text."""
+        """The folded text of the answer."""
         return folded(answer)
 
 
@@ -60,7 +60,7 @@ class OptionGrader:
     name: str = "option"
 
     def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
-        """Letters are compared, never executed."""
+        """An ordinary worker is enough, because letters are compared and never executed."""
         return "worker"
 
     def quick(self, answer: str, reference: Any) -> Verdict:
@@ -76,7 +76,7 @@ class OptionGrader:
         return Verdict(Grade.CORRECT if given == wanted else Grade.INCORRECT, "option")
 
     def grade(self, answer: str, reference: Any) -> Verdict:
-        """The same as `quick`."""
+        """The verdict of `quick`."""
         return self.quick(answer, reference)
 
     def quick_canonical(self, answer: str) -> str:
@@ -84,7 +84,7 @@ class OptionGrader:
         return option_letter(answer) or spaced(answer)
 
     def canonical(self, answer: str) -> str:
-        """The same as `quick_canonical`."""
+        """The form of `quick_canonical`."""
         return self.quick_canonical(answer)
 
 

@@ -50,7 +50,7 @@ def decode(body: bytes) -> dict[str, Any]:
 
 
 def pack_verdict(verdict: Verdict) -> dict[str, Any]:
-    """A Verdict as JSON."""
+    """Write a Verdict as JSON data."""
     return {
         "grade": str(verdict.grade),
         "rule": str(verdict.rule)[:MAX_DETAIL],

@@ -123,5 +123,5 @@ class Candidate:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no text at all."""
+        """Whether the candidate failed, so that it has no text at all."""
         return self.status is Status.FAILED

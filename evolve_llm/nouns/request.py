@@ -13,7 +13,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One chat message."""
+    """One message of a conversation with the model."""
 
     role: Role
     content: str
@@ -27,7 +27,7 @@ class Prompt:
 
     @classmethod
     def user(cls, text: str) -> Prompt:
-        """A conversation of one user message."""
+        """A prompt that consists of one message from the user."""
         return cls((Message("user", text),))
 
 

@@ -88,9 +88,9 @@ def export(path: str | Path, out: str | Path, format: str | None = None, *, over
     target = Path(out)
     chosen = _format(target, format)
     if target.is_dir():
-        raise UserError(f"{target} is a folder; give the name of a file")
+        raise UserError(f"{target} is a folder; give the path of a file")
     if target.exists() and not overwrite:
-        raise UserError(f"{target} exists already; give another --out, or --force to replace it")
+        raise UserError(f"{target} already exists; give another --out, or --force to replace it")
     if not target.parent.is_dir():
         raise UserError(f"the folder {target.parent} does not exist")
     found = rows(path)
@@ -107,7 +107,7 @@ def _format(target: Path, format: str | None) -> Format:
         what = f"unknown format {format!r}" if format else f"cannot tell the format of {target} by its name"
         raise UserError(f"{what}; the formats are csv and parquet")
     if suffix in ("csv", "parquet") and suffix != chosen:
-        raise UserError(f"{target} ends in .{suffix} but the format is {chosen}; make them agree")
+        raise UserError(f"{target} ends in .{suffix} but the format is {chosen}; make the two agree")
     return cast(Format, chosen)
 
 

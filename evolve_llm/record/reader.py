@@ -52,7 +52,7 @@ class StoreReader:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def problems(self) -> list[Problem]:
-        """All problems, in order."""
+        """All problems of the run, in order."""
         return [
             Problem(**json.loads(body)) for (body,) in self._rows("SELECT body FROM problems ORDER BY ord")
         ]
@@ -70,7 +70,7 @@ class StoreReader:
         }
 
     def finished(self) -> set[int]:
-        """Problems (by order) that have their answer."""
+        """The places (``order``) of the problems that have their answer."""
         return {order for (order,) in self._rows("SELECT ord FROM answers")}
 
     def begun(self) -> set[int]:
@@ -164,7 +164,7 @@ class StoreReader:
         ]
 
     def spent(self) -> int:
-        """Prompt and completion tokens of everything stored."""
+        """The prompt and completion tokens of everything stored, added up."""
         ((total,),) = self._rows(
             "SELECT coalesce(sum(prompt_tokens + completion_tokens), 0) FROM completions"
         )

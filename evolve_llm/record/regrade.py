@@ -68,8 +68,8 @@ async def regrade(
         new_references = sum(old != new for old, new in zip(stored, wanted, strict=True))
         if new_references and not complete:
             raise UserError(
-                f"{folder} is unfinished: its remaining generations would be graded against the old "
-                "references. Finish it first, with the command that made it"
+                f"{folder} is unfinished, and its remaining generations would be graded against the old "
+                "references. First finish the run with the command that made it"
             )
         graded = 0
         changes: list[Change] = []
@@ -119,19 +119,19 @@ def _with_references(stored: Sequence[Problem], given: Sequence[Problem]) -> lis
     missing = [problem.id for problem in stored if problem.id not in by_id]
     if missing:
         raise UserError(
-            f"the given problems lack {len(missing)} of the run's {len(stored)}: {_some(missing)}; "
-            f"they hold {_some([problem.id for problem in given])}"
+            f"the given problems lack {len(missing)} of the {len(stored)} problems of the run: "
+            f"{_some(missing)}. They have {_some([problem.id for problem in given])}"
         )
     other = [one for one in stored if by_id[one.id].question != one.question]
     if other:
         raise UserError(
-            f"the given problems have another question than the run for {len(other)} of {len(stored)}: "
+            f"the given problems have other questions than the run for {len(other)} of {len(stored)}: "
             f"{_some([one.id for one in other])}; {other[0].id!r} was {other[0].question!r:.200} and is now "
             f"{by_id[other[0].id].question!r:.200}"
         )
     bare = [one.id for one in stored if one.reference is not None and by_id[one.id].reference is None]
     if bare:
-        raise UserError(f"the given problems have no reference for {_some(bare)}, and the run has")
+        raise UserError(f"the given problems have no reference for {_some(bare)}, but the run has one")
     return [replace(one, reference=by_id[one.id].reference, grader=by_id[one.id].grader) for one in stored]
 
 

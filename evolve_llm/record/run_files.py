@@ -45,7 +45,9 @@ def read_run_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path / 'run.json'} cannot be read: {error}") from error
     if version != FORMAT:
-        raise StoreError(f"{path} was written in format {version}; this version reads format {FORMAT}")
+        raise StoreError(
+            f"{path} was written in format {version}, but this version of evolve-llm reads format {FORMAT}"
+        )
     return data
 
 
@@ -73,8 +75,8 @@ def require_same(path: Path, config: Mapping[str, Any]) -> bool | None:
         return None
     listed = "\n".join(f"  {line}" for line in difference)
     raise UserError(
-        f"{path} holds a run of another configuration:\n{listed}\n"
-        "Give another --out, or repeat the command line that made it."
+        f"{path} holds a run of another configuration:\n{listed}\nGive another --out, or repeat the command "
+        "that made the run."
     )
 
 
@@ -108,7 +110,8 @@ def take_directory(path: Path) -> int:
             ]
             if strangers:
                 raise UserError(
-                    f"{path} is not a run directory and not empty ({strangers[0]} is in it); give another --out"
+                    f"{path} is not a run directory, and it is not empty (it holds {strangers[0]}); give "
+                    "another --out"
                 )
         path.mkdir(parents=True, exist_ok=True)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -120,7 +123,9 @@ def take_directory(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise StoreError(f"another process is writing {path}; wait for it, or give another --out") from None
+        raise StoreError(
+            f"another process is writing {path}; wait until it ends, or give another --out"
+        ) from None
     return lock
 
 
@@ -152,7 +157,7 @@ def create(
 
 def connect(file: Path, *, writable: bool) -> sqlite3.Connection:
     if not writable and not file.is_file():
-        raise StoreError(f"{file} is missing: the run directory is incomplete")
+        raise StoreError(f"{file} is missing, so the run directory is incomplete")
     try:
         if writable:
             db = sqlite3.connect(file, isolation_level=None, timeout=10.0)
@@ -172,12 +177,12 @@ def store_error(path: Path, error: sqlite3.Error) -> StoreError:
     text = str(error)
     if "full" in text or "disk I/O" in text:
         return StoreError(
-            f"cannot write to {path}: {text}. Everything stored before is safe; free space and repeat the "
-            "command to resume"
+            f"cannot write to {path}: {text}. Everything stored before is safe. Free some space, and repeat "
+            "the command to resume"
         )
     if "malformed" in text or "not a database" in text:
         return StoreError(
-            f"{path / 'run.db'} is damaged: {text}. Restore it from a copy or give another --out"
+            f"{path / 'run.db'} is damaged: {text}. Restore it from a copy, or give another --out"
         )
     if "locked" in text:
         return StoreError(

@@ -232,7 +232,7 @@ class Store(StoreReader):
             if isinstance(error, sqlite3.Error):
                 raise store_error(self.path, error) from error
             if isinstance(error, OverflowError | UnicodeError):
-                raise StoreError(f"{self.path / 'run.db'} cannot hold what it was given: {error}") from error
+                raise StoreError(f"{self.path / 'run.db'} cannot store what it was given: {error}") from error
             raise
 
 

@@ -199,7 +199,7 @@ def _driven(
                 return wanted
             answer = yield _asked(name_of(operator), wanted, parents)
         raise OperatorError(
-            f"variation {name_of(operator)!r} asked the model {most} times for one child without an end"
+            f"variation {name_of(operator)!r} asked the model {most} times for one child and did not end"
         )
     finally:
         with blamed("variation", operator, tried):
@@ -214,11 +214,14 @@ def _asked(name: str, wanted: Any, parents: Sequence[Candidate]) -> Prompt | Con
             )
         if not wanted.purpose.isidentifier() or wanted.purpose in RESERVED_PURPOSES:
             raise OperatorError(
-                f"variation {name!r}: the purpose of a Consult must be a word of its own, got {wanted.purpose!r}"
+                f"variation {name!r}: the purpose of a Consult must be a word of its own (a Python name "
+                f"other than vary, evaluate and finish), got {wanted.purpose!r}"
             )
         return wanted
     if not isinstance(wanted, Prompt):
-        raise OperatorError(f"variation {name!r} must yield Prompts, it yielded a {type(wanted).__name__}")
+        raise OperatorError(
+            f"variation {name!r} must yield Prompts, but it yielded a {type(wanted).__name__}"
+        )
     return wanted
 
 
@@ -278,7 +281,7 @@ def replace_members(
     if not enough or len(different) != len(members) or not different <= known:
         raise OperatorError(
             f"replacement {name_of(replace)!r} must return {'some' if varies else n} different members of "
-            f"parents and offspring, got {len(members)} of which {len(different & known)} are"
+            f"parents and offspring; it returned {len(members)}, of which {len(different & known)} are"
         )
     return tuple(members)
 

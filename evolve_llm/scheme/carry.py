@@ -23,7 +23,7 @@ class Read:
 
     @property
     def nothing(self) -> bool:
-        """Whether nothing is left to be read."""
+        """Whether nothing of the parent is left to be read."""
         return self.cut > 0 and not self.parent.text.strip()
 
 

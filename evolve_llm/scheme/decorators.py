@@ -55,15 +55,20 @@ def selection(
 ) -> Callable[[AnySelector], AnySelector]:
     """Declare a selection operator ``(individuals, k) -> list`` of k members.
 
-    ``blind``: chooses by index alone, never looks at the individuals, so parents can be drawn before
-    they exist (they are then opaque tokens). ``whole_generation``: the second argument is the list of
-    group sizes, one per child in slot order, and the result a list of such groups. ``by_generation``: is
-    also given the children's generation, as the keyword ``generation``. ``distinct=False``: draws with
-    replacement, as DEAP's selectors do; the engine then draws a group's parents one by one from the
-    members not yet in it. ``objectives``: the fewest fitness values it can work with (2 for lexicase,
-    which has no cases otherwise). ``arity``: the only number of parents it can give, where there is one.
-    ``structured``: a member's place means something (an island, a node of a graph), so the preset needs a
-    replacement that puts child i in place i. ``requires``: see ``Requires``.
+    Args:
+        blind: It chooses by index alone and never looks at the individuals. Parents can then be drawn before
+            they exist, and the individuals are opaque tokens.
+        needs_fitness: It reads the fitness of the individuals.
+        whole_generation: Its second argument is the list of group sizes, one for each child in slot order, and
+            its result is a list of such groups.
+        by_generation: It is also given the generation of the children, as the keyword ``generation``.
+        distinct: False if it draws with replacement, as DEAP's selectors do. The parents of a child are then
+            drawn one by one, each from the members not yet chosen.
+        objectives: The smallest number of fitness values it can work with (2 for lexicase).
+        arity: The only number of parents it can give, if there is only one.
+        structured: The place of a member has a meaning (an island, a node of a graph), so that the preset needs
+            a replacement that puts child i in place i.
+        requires: A check of the preset, see ``Requires``.
     """
     said = Selection(
         blind=blind,
@@ -87,13 +92,17 @@ def selection(
 def variation(
     *, arity: int | None, needs_classes: bool = False, draws: bool = False
 ) -> Callable[[AnyVariator], AnyVariator]:
-    """Declare a variation operator ``(problem, parents) -> Prompt | Copy | Steps`` of this many parents.
+    """Declare a variation operator ``(problem, parents) -> Prompt | Copy | Steps``.
 
-    None means the preset's ``parents`` (K); 1 is a mutation; 0 is sampling from scratch. An operator that
-    needs several calls is a generator function (see ``Steps``), so it too can be tested without a model.
-    ``needs_classes``: looks at its parents' ``answer_class``, which is otherwise only sure to be known once
-    their whole generation has ended. ``draws``: uses the global ``random`` or ``numpy.random``, which are then
-    seeded for it (a prompt must be the same on every restart).
+    An operator that needs several calls is a generator function (see ``Steps``).
+
+    Args:
+        arity: The number of parents. None means the preset's ``parents`` (K), 1 is a mutation, and 0 samples
+            from scratch.
+        needs_classes: It looks at the ``answer_class`` of its parents, which otherwise is only sure to be known
+            once their whole generation has ended.
+        draws: It uses the global ``random`` or ``numpy.random``. They are then seeded for it, because a prompt
+            must be the same on every restart.
     """
     said = Variation(arity=arity, needs_classes=needs_classes, draws=draws)
 
@@ -115,18 +124,21 @@ def evaluation(
 ) -> Callable[[AnyEvaluator], AnyEvaluator]:
     """Declare a fitness ``async (problem, candidates, ask) -> list[tuple[float, ...]]``.
 
-    ``weights`` are +1 (maximise) or -1 (minimise), one per value. An ``oracle`` sees the verdicts against
-    the reference, as the keyword ``verdicts``; nothing else ever does (invariant I3). Both must be said.
-    ``logprobs``: chains are generated with the log-probabilities of their tokens, which a backend must then
-    have. ``calls`` is how often it asks the model about a new candidate, ``again`` about one that survived
-    into another generation: costs are estimated from them. Each of these may also be a function of the
-    operator's own parameters (see ``measures``).
+    Where parents can survive, they are handed in again with the offspring, so that a noisy fitness can ask
+    about them once more before they are trusted.
 
-    ``parts`` names the parameter, if any, that is a list of other fitnesses: each entry a name or a table of
-    the operator and its parameters, as in a preset; the operator is given them as functions, bound.
+    Args:
+        weights: +1 (maximise) or -1 (minimise), one for each value. There is no default.
+        oracle: Whether it sees the verdicts against the reference, as the keyword ``verdicts``. No other operator ever
+            does (invariant I3).
+        logprobs: Chains are generated with the log-probabilities of their tokens, which the backend must have.
+        calls: How often it asks the model about a new candidate. Costs are estimated from it.
+        again: How often it asks about a candidate that survived into another generation.
+        parts: The parameter, if any, that is a list of other fitnesses. Each entry is a name, or a table of the
+            operator and its parameters as in a preset. The operator is given them as functions with their
+            parameters bound.
 
-    Where parents can survive, they are handed in again with the offspring, so that a noisy fitness may
-    ask about them once more before they are trusted.
+    All but ``parts`` may also be a function of the operator's own parameters (see ``measures``).
     """
     said = Evaluation(
         weights=weights if callable(weights) else tuple(weights),
@@ -153,8 +165,10 @@ def replacement(
 ) -> Callable[[AnyReplacer], AnyReplacer]:
     """Declare a replacement ``(parents, offspring, n) -> list`` of n members.
 
-    ``positional``: member i is always offspring i, so the next generation can be planned ahead.
-    ``varies_size``: may give any number of members (an archive, or a population that accumulates).
+    Args:
+        positional: Member i is always offspring i, so that the next generation can be planned ahead.
+        varies_size: It may give any number of members (an archive, or a population that accumulates).
+        needs_fitness, requires: As for ``selection``.
     """
     said = Replacement(
         positional=positional, needs_fitness=needs_fitness, varies_size=varies_size, requires=requires
@@ -170,9 +184,11 @@ def replacement(
 def finishing(
     *, needs_fitness: bool = False, calls: int = 0, requires: Requires | None = None
 ) -> Callable[[AnyFinisher], AnyFinisher]:
-    """Declare a finish ``(problem, population) -> Candidate | Final``: who gives the answer.
+    """Declare a finish ``(problem, population) -> Candidate | Final``, which says who gives the answer.
 
-    ``calls``: 1 where it gives a Final, which costs one call.
+    Args:
+        calls: 1 if it returns a Final, which costs one call.
+        needs_fitness, requires: As for ``selection``.
     """
     said = Finishing(needs_fitness=needs_fitness, calls=calls, requires=requires)
 
@@ -184,7 +200,14 @@ def finishing(
 
 
 def adaptation(*, requires: Requires | None = None) -> Callable[[AnyAdapter], AnyAdapter]:
-    """Declare an adaptation ``(probabilities, rewards) -> probabilities`` of a mixture; see ``engine/credit.py``."""
+    """Declare an adaptation ``(probabilities, rewards) -> probabilities`` of a mixture.
+
+    ``rewards`` has one list for each operator of the mixture, with what its children were worth (see
+    ``evolve_llm.engine.credit``).
+
+    Args:
+        requires: A check of the preset, see ``Requires``.
+    """
     said = Adaptation(requires=requires)
 
     def decorate(function: AnyAdapter) -> AnyAdapter:
@@ -199,8 +222,11 @@ def stopping(
 ) -> Callable[[AnyRule], AnyRule]:
     """Declare a stopping rule ``(problem, generations) -> bool``, a pure function of one problem's history.
 
-    ``generations`` are its finished populations, oldest first. ``spending``: is also given the tokens that
-    all calls for the problem have cost so far, as the keyword ``spent``.
+    ``generations`` are the finished populations of the problem, oldest first.
+
+    Args:
+        spending: It is also given the tokens that the problem has cost so far, as the keyword ``spent``.
+        needs_fitness, requires: As for ``selection``.
     """
     said = Stopping(needs_fitness=needs_fitness, spending=spending, requires=requires)
 

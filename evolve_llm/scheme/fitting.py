@@ -22,25 +22,25 @@ def check(scheme: Scheme) -> None:
             unused = alias in ("select", "replace") and preset.generations == 1
             if needs_fitness(scheme.kinds[alias], function) and not unused:
                 raise UserError(
-                    f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness and the preset "
-                    "has no [evaluate]; add one, for example --set evaluate=agreement"
+                    f"preset {preset.name!r}: [{alias}] {reference_of(function)} needs a fitness, but the "
+                    "preset has no [evaluate]; add one, for example --set evaluate=agreement"
                 )
     fewest, weights = scheme.selection.objectives, scheme.weights
     if preset.generations > 1 and weights is not None and len(weights) < fewest:
         raise UserError(
             f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} needs a fitness of at least {fewest} "
-            f"values, [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use several objectives "
+            f"values, but [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use several objectives "
             'or cases, for example evaluate = { operator = "self_verify", votes = 4, cases = true }'
         )
     if scheme.positional and scheme.children != preset.population:
         raise UserError(
-            f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} takes each child to its own slot, so "
+            f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} puts each child into its own slot, so "
             f"offspring ({scheme.children}) must equal population ({preset.population})"
         )
     if scheme.selection.structured and not scheme.positional and preset.generations > 1:
         raise UserError(
-            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives places a meaning and [replace] "
-            f'{reference_of(toolbox.replace)} does not keep them; use replace = "generational"'
+            f"preset {preset.name!r}: [select] {reference_of(toolbox.select)} gives each slot a meaning, but [replace] "
+            f'{reference_of(toolbox.replace)} does not keep the slots; use replace = "generational"'
         )
     only = scheme.selection.arity
     if only is not None and preset.generations > 1:
@@ -52,7 +52,7 @@ def check(scheme: Scheme) -> None:
             )
     if declaration(Variation, toolbox.init).arity not in (0, None):
         raise UserError(
-            f"preset {preset.name!r}: [init] must sample from scratch, {reference_of(toolbox.init)} needs parents"
+            f"preset {preset.name!r}: [init] must sample from scratch, but {reference_of(toolbox.init)} needs parents"
         )
     _require(scheme)
     _rehearse(scheme)

@@ -181,7 +181,7 @@ def last_code_block(text: str) -> str | None:
 
 
 def whole_text(text: str) -> str | None:
-    """The chain itself, stripped."""
+    """Extract the whole chain, without white space around it."""
     return text.strip() or None
 
 

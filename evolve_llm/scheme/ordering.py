@@ -18,7 +18,7 @@ def arrange(groups: Sequence[Sequence[str]], order: Order) -> list[tuple[str, ..
     ``random`` depend on who is in the groups alone. Raises ValueError for another order.
     """
     if order not in ORDERS:
-        raise ValueError(f"no such order: {order!r}; orders are {', '.join(ORDERS)}")
+        raise ValueError(f"unknown order {order!r}; the orders are {', '.join(ORDERS)}")
     if order == "random":
         return [tuple(group) for group in groups]
     if order == "trie":

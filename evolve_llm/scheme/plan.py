@@ -16,7 +16,10 @@ from evolve_llm.scheme.ordering import Order, arrange
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One child to be: its place, the toolbox alias that makes it, and its parents' uids in prompt order."""
+    """What a child will be: its place, the toolbox alias that makes it, and its parents in the order of the prompt.
+
+    ``parents`` are uids (``generation.slot``). It is empty for a child that is sampled from scratch.
+    """
 
     generation: int
     slot: int
@@ -39,7 +42,7 @@ class Choice:
 
 
 def plan_initial(n: int) -> list[Plan]:
-    """Generation 0: n samples from scratch."""
+    """The plans of generation 0: n samples from scratch."""
     return [Plan(0, slot, "init") for slot in range(n)]
 
 
@@ -54,15 +57,28 @@ def plan_generation(
     problem: str,
     order: Order = "random",
 ) -> list[Plan]:
-    """Plans for the n children of a generation.
+    """Draw the plans for the n children of a generation.
 
-    ``members`` is the population selection draws from: uids where selection is blind, live candidates
-    where it is informed. An operator is drawn per child by probability as in DEAP's ``varOr``; then all
-    parents are drawn at once. Fewer members than an operator's arity: all of them are parents; no members
-    at all: the child is sampled from scratch. ``order``: how parents stand in the prompts (see ``ordering``);
-    children of one operator are ordered together, as only they begin alike.
+    An operator is drawn for each child by probability, as in DEAP's ``varOr``. Then all parents are drawn at
+    once. If there are fewer members than an operator takes, all of them are parents. If there are none, the
+    child is sampled from scratch.
 
-    Raises OperatorError where selection raises or breaks its contract.
+    Args:
+        toolbox: The toolbox with the selection.
+        choices: The variation operators with their probabilities.
+        members: The population that selection draws from: uids if it is blind, live candidates if not.
+        generation: The generation of the children.
+        n: The number of children.
+        seed: The seed of the run.
+        problem: The id of the problem.
+        order: How parents stand in the prompts (see ``ordering``). The children of one operator are ordered
+            together, because only their prompts begin alike.
+
+    Returns:
+        One plan for each slot, in order.
+
+    Raises:
+        OperatorError: Selection raises or breaks its contract.
     """
     with rng_scope(derive(seed, problem, generation, 0, "plan")):
         picked = [_draw(choices) for _ in range(n)]

@@ -63,7 +63,7 @@ class SamplingSpec(BaseModel):
     stop: tuple[str, ...] = ()
 
     def sampling(self) -> Sampling:
-        """As the backend's noun."""
+        """The same settings as the ``Sampling`` of a request."""
         return Sampling(**self.model_dump())
 
 
@@ -77,21 +77,21 @@ class CarrySpec(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> CarrySpec:
         if (self.policy == "tail") != (self.tokens is not None):
-            raise ValueError('tokens goes with policy = "tail", and only with it')
+            raise ValueError('tokens must be set with policy = "tail", and with no other policy')
         return self
 
     def carry(self) -> Carry:
-        """As the machine's noun."""
+        """The same settings as a ``Carry``."""
         return Carry(self.policy, self.tokens)
 
 
 class Preset(BaseModel):
-    """One evolutionary scheme: N candidates, K parents a child, T generations, and who does what.
+    """One evolutionary scheme: N candidates, K parents of a child, T generations, and the operators.
 
-    ``generations`` counts generation 0, so the paper's T=10 is nine rounds of aggregation. ``offspring`` is
-    the number of children a generation, N where it is not given. ``carry`` is what of a parent its children
-    read, ``order`` how parents stand in a prompt (see ``ordering``). ``adapt`` changes the probabilities of
-    ``vary`` as the run learns; any rule of ``stop`` ends a problem before its T generations.
+    ``generations`` counts generation 0, so the paper's T=10 means nine rounds of aggregation. ``offspring`` is
+    the number of children in a generation, which is N if it is not given. ``carry`` says what of a parent its
+    children read, and ``order`` how parents stand in a prompt (see ``ordering``). ``adapt`` changes the
+    probabilities of ``vary`` as the run learns. Any rule of ``stop`` ends a problem before its T generations.
     """
 
     model_config = _FROZEN
@@ -150,7 +150,11 @@ class Preset(BaseModel):
         return self
 
     def plain(self) -> dict[str, Any]:
-        """As plain TOML-able data, without the unset: what the run directory records (invariant I10)."""
+        """The preset as plain data that TOML can hold, as the run directory records it (invariant I10).
+
+        Returns:
+            The keys that are set; an operator object is written ``module:qualname``.
+        """
         data: dict[str, Any] = {
             "name": self.name,
             "description": self.description,
@@ -175,12 +179,20 @@ class Preset(BaseModel):
         return found
 
     def to_toml(self) -> str:
-        """The preset as a TOML document that ``from_toml`` reads back equal."""
+        """The preset as a TOML document. ``from_toml`` reads an equal preset from it."""
         return tomlkit.dumps(self.plain())
 
     @classmethod
     def from_toml(cls, text: str, origin: str = "preset") -> Preset:
-        """Read a TOML document. Raises UserError that names the origin, the key and what was expected."""
+        """Read a preset from a TOML document.
+
+        Args:
+            text: The document.
+            origin: What to call the document in an error.
+
+        Raises:
+            UserError: The document is not TOML or not a preset. The error names the key and what was expected.
+        """
         try:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -189,18 +201,32 @@ class Preset(BaseModel):
 
     @classmethod
     def from_plain(cls, data: Mapping[str, Any], origin: str = "preset") -> Preset:
-        """Validate plain data. Raises UserError that names the origin, the key and what was expected."""
+        """Make a preset from plain data.
+
+        Args:
+            data: The keys of the preset, as in a TOML file.
+            origin: What to call the data in an error.
+
+        Raises:
+            UserError: The data are not a preset. The error names the key and what was expected.
+        """
         try:
             return cls.model_validate(dict(data))
         except ValidationError as error:
             raise UserError(f"{origin}: {_explain(error, cls)}") from error
 
     def override(self, changes: Mapping[str, Any], origin: str = "the settings") -> Preset:
-        """A copy with dotted keys changed: ``{"population": 8, "select.tournsize": 2, "vary.0.probability": .5}``.
+        """A copy of the preset with some keys changed.
 
-        Setting ``select`` itself (or ``select.operator``) to another operator drops the old one's parameters, and
-        ``carry.policy`` its tokens.
-        Raises UserError on a key that does not exist or a value that does not fit.
+        Setting ``select`` itself (or ``select.operator``) to another operator drops the parameters of the old one.
+        Setting ``carry.policy`` drops its tokens.
+
+        Args:
+            changes: Values by dotted keys: ``{"population": 8, "select.tournsize": 2, "vary.0.probability": .5}``.
+            origin: What to call the changes in an error.
+
+        Raises:
+            UserError: A key does not exist, or a value does not fit.
         """
         data = self.model_dump(exclude_unset=False)
         for key in _SINGLE:  # keep operator objects as objects
@@ -227,7 +253,7 @@ def _spelled(value: Any) -> Any:
 
 
 def builtin_presets() -> dict[str, Preset]:
-    """The presets that ship, by name, sorted."""
+    """The built-in presets by name, in alphabetical order of their files."""
     folder = files("evolve_llm") / "presets"
     texts = {
         entry.name: entry.read_text("utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")
@@ -237,7 +263,14 @@ def builtin_presets() -> dict[str, Preset]:
 
 
 def load_preset(name: str) -> Preset:
-    """A preset by its name or from a TOML file. Raises UserError listing the names that exist."""
+    """Load a preset.
+
+    Args:
+        name: The name of a built-in preset, or the path of a TOML file.
+
+    Raises:
+        UserError: There is no such preset or file (the error lists the names), or the file is not a preset.
+    """
     path = Path(name)
     if path.suffix == ".toml" or "/" in name:
         try:
@@ -250,7 +283,8 @@ def load_preset(name: str) -> Preset:
     if name not in presets:
         hint = did_you_mean(name, presets)
         raise UserError(
-            f"unknown preset {name!r}.{hint} Available: {', '.join(presets)}; or give the path of a .toml file"
+            f"unknown preset {name!r}.{hint} Available: {', '.join(presets)}. You can also give the path of "
+            "a .toml file"
         )
     return presets[name]
 
@@ -279,7 +313,7 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
             if depth == 0 and key not in data:
                 hint = did_you_mean(key, data)
                 raise UserError(
-                    f"--set {whole}: a preset has no {key!r}.{hint} Keys: {', '.join(sorted(data))}"
+                    f"--set {whole}: a preset has no key {key!r}.{hint} Keys: {', '.join(sorted(data))}"
                 )
             if last:
                 node[key] = value
@@ -290,7 +324,9 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
                     node[key] = {"operator": node[key]}
                 node = node[key]
         else:
-            raise UserError(f"--set {whole}: {'.'.join(path[:depth])} is a plain value and has no {key!r}")
+            raise UserError(
+                f"--set {whole}: {'.'.join(path[:depth])} is a plain value and has no key {key!r}"
+            )
 
 
 _TABLES: dict[str, type[BaseModel]] = {"sampling": SamplingSpec, "carry": CarrySpec}

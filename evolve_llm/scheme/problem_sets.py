@@ -45,19 +45,27 @@ class ProblemSpec:
 def load_problems(
     spec: str, *, options: Mapping[str, Any] | None = None, limit: int | None = None
 ) -> list[Problem]:
-    """The problems a SPEC names, in order, at most ``limit`` of them.
+    """Load the problems that a SPEC names, in order.
 
-    ``options`` are Python values for a SPEC of one set; they win over those written in the SPEC. Sets that
-    draw lazily draw no more than ``limit`` problems.
+    Args:
+        spec: A problem set as on the command line, for example ``sums.jsonl`` or ``rg_games?size=20``.
+        options: Options as Python values, for a SPEC of one set. They win over those written in the SPEC.
+        limit: The largest number of problems. Sets that draw lazily draw no more than that.
 
-    Raises UserError for an unknown set or option, a value of the wrong type, a set that cannot be read or is
-    empty, two problems with one id, a limit below 1, and a problem no run could use.
+    Returns:
+        The problems, at least one.
+
+    Raises:
+        UserError: The set or an option is unknown, a value has the wrong type, the set cannot be read or is
+            empty, two problems have one id, the limit is below 1, or no run could use a problem.
     """
     if limit is not None and limit < 1:
         raise UserError(f"the limit must be at least 1, got {limit}")
     parts = parse_spec(spec)
     if options and len(parts) > 1:
-        raise UserError(f"options can be given for one problem set only, and {spec!r} joins {len(parts)}")
+        raise UserError(
+            f"options can be given for one problem set only, but {spec!r} joins {len(parts)} of them"
+        )
     drawn = itertools.chain.from_iterable(_load(part, options or {}) for part in parts)
     problems = list(itertools.islice(drawn, limit))
     if not problems:
@@ -72,7 +80,7 @@ def parse_spec(spec: str) -> list[ProblemSpec]:
     Raises UserError for an empty SPEC, an unknown name and options that are not ``key=value``.
     """
     if not spec.strip():
-        raise UserError("no problem set given; write a name such as rg_games, or the path of a file")
+        raise UserError("no problem set was given; write a name such as rg_games, or the path of a file")
     parts: list[str] = []
     for piece in spec.split("+"):
         if parts and not _starts_a_set(piece):
@@ -98,7 +106,7 @@ def _parse_one(text: str) -> ProblemSpec:
     if _looks_like_file(head) or Path(head).suffix.lower() in FILE_SUFFIXES or os.sep in head:
         return ProblemSpec("file", head, options)
     message = registry.unknown("problem set", name, registry.available("problem set"))
-    raise UserError(f"{message}; or the path of a file ({', '.join(FILE_SUFFIXES)})")
+    raise UserError(f"{message}. You can also give the path of a file ({', '.join(FILE_SUFFIXES)})")
 
 
 def _looks_like_file(text: str) -> bool:
@@ -150,7 +158,9 @@ def _load(part: ProblemSpec, extra: Mapping[str, Any]) -> Iterable[Problem]:
             )
     produced = loader(part.argument, **values)
     if not isinstance(produced, Iterable):
-        raise UserError(f"the problem set {part.name!r} returned {type(produced).__name__}, not problems")
+        raise UserError(
+            f"the problem set {part.name!r} returned a {type(produced).__name__} and not problems"
+        )
     return produced
 
 

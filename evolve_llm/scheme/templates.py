@@ -223,7 +223,7 @@ class Templates:
         except (jinja2.TemplateError, RecursionError) as error:
             raise UserError(f"the prompt template {origin}: {error}") from error
         if any(tree.find(kind) is not None for kind in _REFERRING):
-            raise UserError(f"the prompt template {origin} includes another file; write it in one piece")
+            raise UserError(f"the prompt template {origin} includes another file; write it as one file")
         used = frozenset(meta.find_undeclared_variables(tree)) - frozenset(_ENVIRONMENT.globals)
         unknown = sorted(used - self.variables)
         if unknown:
@@ -257,7 +257,7 @@ def check_prompts(used: Iterable[Templates], problems: Sequence[Problem]) -> str
         candidates = [override / sub / f"{name}.md" for name in names for sub in ("", *formats)]
         if not any(path.is_file() for path in candidates):
             raise UserError(
-                f"no prompt template in {str(override)!r} is used by this run; it looks for "
+                f"no prompt template in {str(override)!r} is used by this run; the run looks for "
                 f"{', '.join(f'{name}.md' for name in names)}, there or in a folder {' or '.join(formats)}"
             )
     digests = sorted(templates.digest(formats) for templates in everything)

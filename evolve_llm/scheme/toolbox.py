@@ -151,7 +151,7 @@ class _Binder:
             spec = OperatorSpec.model_validate(part if isinstance(part, Mapping) else {"operator": part})
         except ValidationError as error:
             raise UserError(
-                f'{where} must be an operator, by its name or as {{ operator = "…", … }}, got {part!r}'
+                f'{where} must be an operator, given by its name or as {{ operator = "…", … }}, got {part!r}'
             ) from error
         function, given = self._bound(kind, spec, where)
         return functools.partial(function, **given) if given else function
@@ -176,6 +176,7 @@ def _choices(preset: Preset, binder: _Binder) -> tuple[Choice, ...]:
     largest = max(choice.arity for choice in choices)
     if preset.generations > 1 and largest > preset.population:
         raise UserError(
-            f"preset {preset.name!r}: an operator takes {largest} parents of a population of {preset.population}"
+            f"preset {preset.name!r}: an operator takes {largest} parents, but the population has only "
+            f"{preset.population} members"
         )
     return tuple(choices)

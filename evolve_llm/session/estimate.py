@@ -43,7 +43,7 @@ class Requests:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The requests of all purposes, added up."""
         return sum(getattr(self, one.name) for one in fields(self))
 
 
@@ -222,8 +222,9 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
     carry = scheme.preset.carry.carry()
     if found.window is None and carry.policy == "drop":
         raise UserError(
-            'carry.policy = "drop" leaves out the parents that do not fit the model\'s window, and the window is '
-            "unknown; say it with --set engine.context_length=TOKENS, or choose another carry.policy"
+            'carry.policy = "drop" leaves out the parents that do not fit the model\'s window, and the '
+            "window is unknown; state it with --set engine.context_length=TOKENS, or choose another "
+            "carry.policy"
         )
     if found.fits or found.window is None:
         return
@@ -236,10 +237,10 @@ def require_fit(found: Estimate, scheme: Scheme) -> None:
     advice += _shorter(found, carry, reply, found.window - fixed)
     nothing = ["the question alone does not fit: use a model with a larger window"]
     raise UserError(
-        f"the prompt cannot fit the context: {others} parent(s) of up to {reply} tokens, "
-        f"{f'tails of {found.tails} tokens, ' if found.tails else ''}the question "
-        f"({fixed} tokens with its template) and a reply of {reply} need {found.widest} tokens, the model's "
-        f"window has {found.window}; {', '.join(advice or nothing)}"
+        f"the prompt cannot fit the model's window: {others} parent(s) of up to {reply} tokens, "
+        f"{f'tails of {found.tails} tokens, ' if found.tails else ''}the question ({fixed} tokens with its "
+        f"template) and a reply of {reply} need {found.widest} tokens, and the window has {found.window}; "
+        f"{', '.join(advice or nothing)}"
     )
 
 

@@ -38,10 +38,18 @@ DEFAULT_RUNS = Path("runs")
 
 @dataclass
 class Session:
-    """One run, resolved: problems, scheme, backend and directory.
+    """One run with everything it needs: problems, scheme, backend and directory.
 
-    Making one loads and checks everything that needs no model; ``start`` opens the model and the run
-    directory; ``generations`` evolves; ``close`` lets go. Raises UserError for what the user got wrong.
+    Making a session loads and checks everything that needs no model. ``start`` opens the model and the run
+    directory, ``generations`` evolves, and ``close`` releases both. ``async with`` starts and closes it.
+
+    The fields are the arguments of ``evolve``, with two more names:
+
+        problem_options: Options of the problem set, where ``problems`` is a SPEC.
+        overrides: Changes to the preset, by dotted keys such as ``select.tournsize``.
+
+    Raises:
+        UserError: A setting is wrong or does not fit the others.
     """
 
     problems: str | Sequence[Problem]
@@ -81,8 +89,9 @@ class Session:
             blind = [one.id for one in self.items if one.grader is None or one.reference is None]
             if blind:
                 raise UserError(
-                    f"the fitness of preset {self._preset.name!r} is the grader, and {len(blind)} problem(s) cannot "
-                    f"be graded ({blind[0]!r} has no reference or no grader); choose another [evaluate]"
+                    f"the fitness of preset {self._preset.name!r} is the grader, but {len(blind)} "
+                    f"problem(s) cannot be graded ({blind[0]!r} has no reference or no grader); choose "
+                    "another [evaluate]"
                 )
         prompts = check_prompts(self.scheme.templates, self.items)
         backend = make_backend(self.model, self.engine) if isinstance(self.model, str) else self.model
@@ -101,13 +110,32 @@ class Session:
         return f"{slug}-{config_digest(self.config)}"
 
     async def estimate(self) -> Estimate:
-        """What the run would cost; opens the model for its tokenizer and window, spends nothing."""
+        """Compute what the run would cost at most. It opens the model for its tokenizer and window, and spends nothing.
+
+        Returns:
+            The requests and tokens of the whole run, and whether its widest request fits the window.
+
+        Raises:
+            UserError: A setting does not suit the model.
+            BackendError: The model cannot be opened.
+            OperatorError: An operator fails on the stand-ins it is tried on.
+        """
         if self.info is None:
             self.info = await self.backend.start()
         return await estimate(self.items, self.scheme, self.backend, self.info.context_length)
 
     async def start(self) -> Evolution:
-        """Open the model and the run directory. A run that is complete already opens no model."""
+        """Open the model and the run directory. A run that is already complete opens no model.
+
+        Returns:
+            The evolution, ready to run.
+
+        Raises:
+            UserError: The directory belongs to another run, or a request does not fit the model's window.
+            BackendError: The model cannot be opened.
+            StoreError: The directory cannot be read or written, or another process is writing it.
+            OperatorError: An operator fails on the stand-ins it is tried on.
+        """
         complete = require_same(self.path, self.config)
         self._grading = GradingPool(unsafe_local=self.unsafe_local)
         if complete:
@@ -134,14 +162,24 @@ class Session:
         return self.evolution
 
     async def generations(self) -> AsyncGenerator[Generation, None]:
-        """Evolve, yielding each finished generation of each problem. Needs ``start``."""
+        """Evolve, and yield each finished generation of each problem. ``start`` must come first.
+
+        Yields:
+            The generations of one problem in order; those of different problems as they end.
+
+        Raises:
+            BudgetReached: The token budget is spent.
+            BackendError: The model died.
+            StoreError: The run directory can no longer be written.
+            OperatorError: An operator broke its contract.
+        """
         assert self.evolution is not None, "start() comes first"
         async with contextlib.aclosing(self.evolution.run()) as generations:
             async for generation in generations:
                 yield generation
 
     async def close(self) -> None:
-        """Let go of the model and the directory; a complete run's database is compacted."""
+        """Release the model and the directory. The database of a complete run is compacted."""
         store, evolution = self._store, self.evolution
         try:
             await self.backend.close()
@@ -194,15 +232,37 @@ def evolve(
     customize: Callable[[base.Toolbox], None] | None = None,
     **overrides: Any,
 ) -> Run:
-    """Evolve problems and return the run; blocks until it is done.
+    """Evolve problems and return the run. The call blocks until the run is done.
 
-    ``problems`` is a SPEC as on the command line, or Problem objects; ``model`` a SPEC or a Backend.
-    ``overrides`` change the preset: ``population=8``, ``select=my_operator``, ``sampling={"max_tokens": 256}``.
-    ``customize`` receives the DEAP toolbox before the run and may re-register any alias. The same call
-    with the same ``out`` resumes. A spent ``budget_tokens`` ends the run early without an error:
-    see ``Run.complete``.
+    The same call with the same ``out`` resumes the run.
 
-    Raises UserError, BackendError, StoreError or OperatorError; whatever was stored stays.
+    Args:
+        problems: A SPEC as on the command line, or Problem objects.
+        preset: The name of a preset, the path of a TOML file, or a Preset.
+        model: A SPEC as on the command line, or a Backend.
+        on_generation: Called with each finished generation of each problem.
+        seed: The seed of every random choice, in [0, 2**63).
+        out: The run directory; a folder in ``runs/`` named after the configuration, if it is None.
+        limit: The number of problems to use, from the first one on; all of them, if it is None.
+        engine: Options of the model's backend, as ``--set engine.KEY=VALUE``.
+        prompts: A folder of templates that replace the built-in ones.
+        cache: A file that records the model's answers, so that none is paid for twice.
+        concurrency: The number of requests in flight; as many as the model takes, if it is None.
+        budget_tokens: The prompt and completion tokens after which no request starts. A spent budget ends
+            the run early without an error: see ``Run.complete``.
+        unsafe_local: Whether to grade without a sandbox if none is available.
+        customize: Called with the DEAP toolbox before the run; it may register any alias again.
+        overrides: Changes to the preset: ``population=8``, ``select=my_operator``,
+            ``sampling={"max_tokens": 256}``.
+
+    Returns:
+        The results of the run, which are read from its directory.
+
+    Raises:
+        UserError: A setting is wrong, or a request does not fit the model's window.
+        BackendError: The model cannot be used.
+        StoreError: The run directory cannot be read or written.
+        OperatorError: An operator broke its contract. In every case, what was stored stays.
     """
     session = Session(
         problems,

@@ -34,9 +34,12 @@ class BackendContract:
         if not isinstance(backend, Backend):
             broken(f"a {type(backend).__name__} lacks methods of evolve_llm.backends.base.Backend")
         if not backend.identity or "http" in backend.identity:
-            broken(f"its identity says which model answers, never where; it is {shown(backend.identity)}")
+            broken(
+                "its identity must say which model answers and not where, but it is "
+                f"{shown(backend.identity)}"
+            )
         if not backend.capacity >= 1:
-            broken(f"its capacity must be at least 1, it is {shown(backend.capacity)}")
+            broken(f"its capacity must be at least 1, but it is {shown(backend.capacity)}")
 
     def test_a_life(self) -> None:
         """Start, several requests at once, each with its own answer and its tokens counted, close twice."""
@@ -48,10 +51,11 @@ class BackendContract:
                 info.context_length is None or info.context_length > 0
             ):
                 broken(
-                    f"start must give a ModelInfo with a possible context length, it gave {shown(info, 200)}"
+                    "start must give a ModelInfo with a possible context length, but it gave "
+                    f"{shown(info, 200)}"
                 )
             if not all(isinstance(value, str) for pair in info.details.items() for value in pair):
-                broken(f"the details of a ModelInfo must be texts, they are {shown(info.details, 200)}")
+                broken(f"the details of a ModelInfo must be texts, but they are {shown(info.details, 200)}")
             prompts = [f"question {number}" for number in range(6)]
             given = await asyncio.gather(*(backend.generate(_ask(prompt)) for prompt in prompts))
             for prompt, one in zip(prompts, given, strict=True):
@@ -80,7 +84,8 @@ class BackendContract:
                 broken(f"beside a request that failed, another gave {shown(fine)}")
             if not isinstance(failed, RequestError) or not failed.reason:
                 broken(
-                    f"a request that cannot be answered must raise RequestError with a reason, it gave {shown(failed)}"
+                    "a request that cannot be answered must raise RequestError with a reason, but it gave "
+                    f"{shown(failed)}"
                 )
             await backend.close()
 
@@ -98,13 +103,14 @@ class BackendContract:
                 task.cancel()
             given = await asyncio.gather(*many, return_exceptions=True)
             if not all(isinstance(one, asyncio.CancelledError | Completion) for one in given):
-                broken(f"a request that was cancelled must end cancelled, one gave {shown(given[-1])}")
+                broken(f"a request that was cancelled must end cancelled, but one gave {shown(given[-1])}")
             try:
                 async with asyncio.timeout(20 * self.seconds):
                     self._answers("next", await backend.generate(_ask("next")))
             except TimeoutError:
                 broken(
-                    "after requests were cancelled, the next one is not answered: they still hold their places"
+                    "after requests were cancelled, the next one is not answered, because they still hold "
+                    "their places"
                 )
             await backend.close()
 
@@ -129,10 +135,11 @@ class BackendContract:
 
     def _answers(self, prompt: str, one: object) -> None:
         if not isinstance(one, Completion):
-            broken(f"asked {prompt!r} it gave {shown(one)}; a Completion is wanted")
+            broken(f"asked {prompt!r}, it gave {shown(one)}, which is not a Completion")
         if one.finish_reason not in ("stop", "length"):
             broken(
-                f"asked {prompt!r} it ended for the reason {one.finish_reason!r}; there are 'stop' and 'length'"
+                f"asked {prompt!r}, it ended for the reason {one.finish_reason!r}, which is neither 'stop' "
+                "nor 'length'"
             )
         if one.prompt_tokens <= 0 or (one.text and one.completion_tokens <= 0) or one.cached_tokens < 0:
             broken(
@@ -141,7 +148,7 @@ class BackendContract:
             )
         expected = type(self).expected
         if expected is not None and one.text != expected(prompt):
-            broken(f"asked {prompt!r} it answered {shown(one.text)}; expected is {expected(prompt)!r}")
+            broken(f"asked {prompt!r}, it answered {shown(one.text)}, but {expected(prompt)!r} was expected")
 
     def _told(self, story: Coroutine[Any, Any, None]) -> None:
         """Run a story, but never hang."""

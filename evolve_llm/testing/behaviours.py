@@ -80,12 +80,12 @@ class Ledger:
 
     @property
     def identity(self) -> str:
-        """The inner backend's."""
+        """The same as that of the inner backend."""
         return self.inner.identity
 
     @property
     def capacity(self) -> int:
-        """The inner backend's."""
+        """The same as that of the inner backend."""
         return self.inner.capacity
 
     @property
@@ -94,11 +94,11 @@ class Ledger:
         return sum(one.prompt_tokens + one.completion_tokens for one in self.answered.values())
 
     async def start(self) -> ModelInfo:
-        """The inner backend's answer."""
+        """The answer of the inner backend."""
         return await self.inner.start()
 
     async def generate(self, request: Request) -> Completion:
-        """The inner backend's answer, booked."""
+        """The answer of the inner backend, noted in the ledger."""
         self.calls += 1
         if self.die_at is not None and self.calls >= self.die_at and self.error is not None:
             raise self.error()
@@ -115,11 +115,11 @@ class Ledger:
         return completion
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """The inner backend's answer."""
+        """The answer of the inner backend."""
         return await self.inner.count_tokens(prompt)
 
     async def close(self) -> None:
-        """Closes the inner backend."""
+        """Close the inner backend."""
         await self.inner.close()
 
 
@@ -155,7 +155,7 @@ class Reordering:
         self._ticking = False
 
     async def start(self) -> ModelInfo:
-        """What it is; nothing is loaded."""
+        """Say what the model is. Nothing is loaded."""
         return ModelInfo(self.identity)
 
     async def generate(self, request: Request) -> Completion:
@@ -174,11 +174,11 @@ class Reordering:
         return answer
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """4 characters a token."""
+        """A count of one token for every 4 characters."""
         return sum(len(one.content) for one in prompt.messages) // 4
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def _tick(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
         self._pending = [(request, gate) for request, gate in self._pending if not gate.done()]

@@ -69,7 +69,7 @@ class Finding:
     detail: str = ""
 
     def plain(self) -> dict[str, str]:
-        """For ``--json``."""
+        """The finding as plain data, for ``--json``."""
         return asdict(self)
 
 
@@ -96,7 +96,8 @@ def contract_of(
         belongs, attributes = CLAIMS[claim]
         if belongs != kind:
             raise UserError(
-                f"the claim {claim!r} is one of operators of the kind {belongs!r}, and this is a {kind!r}"
+                f"the claim {claim!r} is for operators of the kind {belongs!r}, but this is of the kind "
+                f"{kind!r}"
             )
         body |= attributes
     if kind in OPERATORS:
@@ -163,7 +164,9 @@ def _found(reference: str, kind: str | None) -> tuple[str, Any]:
     if len(groups) == 1:
         return groups[0], registry.load(_GROUPS[groups[0]], reference)
     if groups:
-        raise UserError(f"{reference!r} names several things; say --kind {' or --kind '.join(groups)}")
+        raise UserError(
+            f"{reference!r} names several things; choose one with --kind {' or --kind '.join(groups)}"
+        )
     if kind in (None, "problems") and (
         head.partition(":")[0] in registry.available("problem set")
         or Path(reference.partition("?")[0]).is_file()
@@ -197,9 +200,7 @@ def _guessed(reference: str, thing: Any) -> str:
         for kind, (_, _, wanted) in OPERATORS.items():
             if names[: len(wanted)] == wanted:
                 return kind
-    raise UserError(
-        f"the kind of {reference!r} cannot be told from it; say one with --kind: {', '.join(KINDS)}"
-    )
+    raise UserError(f"the kind of {reference!r} is not clear; choose one with --kind: {', '.join(KINDS)}")
 
 
 def _bound(reference: str, kind: str, operator: Any, given: dict[str, Any]) -> Callable[..., Any]:

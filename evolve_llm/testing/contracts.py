@@ -43,7 +43,7 @@ class SelectionContract:
             broken(f"{case}gave groups of {[len(group) for group in groups]}")
         for group in groups:
             if not all(any(one is member for member in population) for one in group):
-                broken(f"{case}gave somebody who is no member: {members(group)}")
+                broken(f"{case}gave somebody who is not a member: {members(group)}")
             if len({id(one) for one in group}) != len(group):
                 broken(f"{case}gave somebody twice in one group: {members(group)}")
 
@@ -77,7 +77,7 @@ class SelectionContract:
         _, other = seeded(seed + 1, lambda: self._drawn(population, sizes), outer=outer)
         if reseeds(after, other):
             broken(
-                "it seeds a global generator itself: whatever is drawn after it no longer depends on the seed"
+                "it seeds a global generator itself, so what is drawn after it no longer depends on the seed"
             )
 
     @CONTRACT
@@ -86,7 +86,7 @@ class SelectionContract:
         """Without a fitness: a clear error, unless the selector has declared that it needs none."""
         if not declaration(Selection, self.selector).needs_fitness:
             if self._groups(population, [1], seed) is None and not self.may_refuse:
-                broken("it refuses a population without fitness, and is declared not to need one")
+                broken("it refuses a population without fitness, but is declared not to need one")
             return
         try:
             with rng_scope(seed):
@@ -95,7 +95,7 @@ class SelectionContract:
             if "needs a fitness" not in str(error):
                 raise
         else:
-            broken(f"it chose parents by a fitness that nobody has: {members(population)}")
+            broken(f"it chose parents by a fitness that no member has: {members(population)}")
 
     @CONTRACT
     @given(data=st.data(), seed=seeds())

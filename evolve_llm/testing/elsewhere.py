@@ -70,8 +70,9 @@ def agree_everywhere(scene: Callable[[Any], Any], operator: Any) -> None:
             raise SkipTest(f"only for operators that another process can import: {there[1]}")
         if there != here:
             broken(
-                f"for the same seed it gives {shown(here[1], 200)} here and {shown(there[1], 200)} in another "
-                "process: it depends on the clock, on memory addresses or on the order of a set (sort first)"
+                f"for the same seed it gives {shown(here[1], 200)} here and {shown(there[1], 200)} in "
+                "another process. It depends on the clock, on memory addresses or on the order of a set "
+                "(sort a set first)"
             )
 
 

@@ -62,7 +62,7 @@ class FinishContract:
         population = data.draw(_live(self.weights))
         answer = self._answer(population, seed)
         if isinstance(answer, Final) and declaration(Finishing, self.finish).calls < 1:
-            broken("it gives a Final, which costs a call, and does not declare calls=1")
+            broken("it gives a Final, which costs a call, but does not declare calls=1")
 
     @CONTRACT
     @given(data=st.data(), seed=seeds())
@@ -107,7 +107,7 @@ class FinishContract:
         _, other = seeded(seed + 1, lambda: self._uids(population), outer=outer)
         if reseeds(after, other):
             broken(
-                "it seeds a global generator itself: whatever is drawn after it no longer depends on the seed"
+                "it seeds a global generator itself, so what is drawn after it no longer depends on the seed"
             )
 
     @CONTRACT
@@ -150,9 +150,7 @@ class FinishContract:
         population = data.draw(_live(self.weights))
         chosen = [self._uids_at(population, seed, reference) for reference in (SECRET, "4", "5", None)]
         if any(one != chosen[0] for one in chosen):
-            broken(
-                f"from {members(population)} it makes another choice where the problem has another reference"
-            )
+            broken(f"from {members(population)} it makes another choice if the problem has another reference")
 
     def test_chooses_the_same_in_every_process(self) -> None:
         """Same seed, same answer, on another day and with another seed of Python's hashes."""

@@ -90,7 +90,8 @@ class FitnessContract:
             for key, found in one.evidence.items():
                 if not isinstance(found, list) or not all(math.isfinite(number) for number in found):
                     broken(
-                        f"the evidence {key!r} of {one.uid} must be a list of finite numbers, it is {shown(found)}"
+                        f"the evidence {key!r} of {one.uid} must be a list of finite numbers, but it is "
+                        f"{shown(found)}"
                     )
 
     @CONTRACT
@@ -162,9 +163,8 @@ class FitnessContract:
             for one in candidates:
                 if asked.count(one.uid) > most:
                     broken(
-                        f"it asked {asked.count(one.uid)} times about candidate {one.uid}; declared is "
-                        f"{attribute} = {most}, "
-                        "from which costs are estimated"
+                        f"it asked {asked.count(one.uid)} times about candidate {one.uid}, but declares "
+                        f"{attribute} = {most}, from which costs are estimated"
                     )
             strangers = {*asked} - {one.uid for one in candidates}
             if strangers:
@@ -193,7 +193,7 @@ class _Asked:
 
     def __call__(self, candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:
         if not isinstance(prompt, Prompt):
-            broken(f"it asks with a {type(prompt).__name__} where a Prompt is wanted")
+            broken(f"it asks with a {type(prompt).__name__}, which is not a Prompt")
         number = self._calls.get(candidate.uid, 0)
         self._calls[candidate.uid] = number + 1
         text = "\x00".join(f"{one.role}: {one.content}" for one in prompt.messages)

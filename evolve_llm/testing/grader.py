@@ -39,7 +39,7 @@ class GraderContract:
             )
         for reference, _ in self.right:
             if (said := self.grader.isolation(reference)) not in ("worker", "sandbox"):
-                broken(f"isolation must be 'worker' or 'sandbox', it is {said!r}")
+                broken(f"isolation must be 'worker' or 'sandbox', but it is {said!r}")
 
     def test_the_right_answer_is_correct(self) -> None:
         """Each of ``right``; at least one of them is a reference it knows what to do with."""
@@ -100,12 +100,15 @@ class GraderContract:
                 broken(f"asked twice, the canonical forms of {shown(answer)} differ")
         for reference, answer in self.wrong:
             if isinstance(reference, str) and self._best_form(answer) == self._best_form(reference):
-                broken(f"{shown(answer)} and {shown(reference)} are different answers of one canonical form")
+                broken(
+                    f"{shown(answer)} and {shown(reference)} are different answers with the same "
+                    "canonical form"
+                )
         for one, other in self.equal:
             if self._best_form(one) != self._best_form(other):
                 broken(
-                    f"the answers {shown(one)} and {shown(other)} mean the same, their canonical forms are "
-                    f"{shown(self._best_form(one))} and {shown(self._best_form(other))}"
+                    f"the answers {shown(one)} and {shown(other)} mean the same, but their canonical forms "
+                    f"are {shown(self._best_form(one))} and {shown(self._best_form(other))}"
                 )
 
     def _grade(self, answer: str, reference: Any) -> Verdict:
@@ -114,7 +117,7 @@ class GraderContract:
         except Exception as error:
             broken(f"grade raised {type(error).__name__} on {shown(answer)}: {shown(str(error), 200)}")
         if not isinstance(verdict, Verdict):
-            broken(f"grade gave {shown(verdict)} for {shown(answer)}; a Verdict is wanted")
+            broken(f"grade gave {shown(verdict)} for {shown(answer)}, which is not a Verdict")
         return verdict
 
     def _quick(self, answer: str, reference: Any) -> Verdict | None:

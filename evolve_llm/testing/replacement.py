@@ -81,7 +81,7 @@ class ReplacementContract:
         _, other = seeded(seed + 1, lambda: self._uids(case), outer=outer)
         if reseeds(after, other):
             broken(
-                "it seeds a global generator itself: whatever is drawn after it no longer depends on the seed"
+                "it seeds a global generator itself, so what is drawn after it no longer depends on the seed"
             )
 
     @CONTRACT

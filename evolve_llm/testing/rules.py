@@ -46,7 +46,7 @@ class StoppingContract:
         for generations in (history, [*history, [failed]]):
             said = self._said(generations, spent)
             if not isinstance(said, bool):
-                broken(f"it said {shown(said)} where True or False is wanted")
+                broken(f"it said {shown(said)}, which is neither True nor False")
 
     @CONTRACT
     @given(

@@ -101,7 +101,7 @@ class VariationContract:
                 f"the reference is in the prompt {shown(next(text for text in ways[0] if SECRET in text), 300)}"
             )
         if ways[0] != ways[1] or ways[0] != ways[2]:
-            broken("its prompts differ where only the problem's reference does")
+            broken("its prompts differ although only the problem's reference does")
 
     @CONTRACT
     @given(texts=st.lists(st.sampled_from(_SMALL), min_size=1, max_size=4))

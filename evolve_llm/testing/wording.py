@@ -44,7 +44,7 @@ class BrokenError(AssertionError):
 
 
 def broken(message: str) -> NoReturn:
-    """Raises BrokenError."""
+    """Raise BrokenError with this message."""
     raise BrokenError(message)
 
 
@@ -54,7 +54,7 @@ def problem(reference: Any = SECRET, form: str = "boxed") -> Problem:
 
 
 def shown(value: object, most: int = 80) -> str:
-    """A short ``repr``."""
+    """The ``repr`` of a value, cut to a length."""
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
@@ -116,7 +116,7 @@ def seeded(seed: int, call: Callable[[], Result], *, outer: int = 0) -> tuple[Re
         given = call()
         after = generators()
     if generators() != before:
-        broken("it left the generators of its caller in another state than it found them")
+        broken("it left the generators of its caller in another state than it had found them in")
     return given, after
 
 
@@ -135,8 +135,8 @@ def unseeded(call: Callable[[], Result], *, outer: int = 0) -> Result:
         given = call()
         if generators() != before:
             broken(
-                "it drew from (or seeded) a global random generator, which nobody seeds for this kind of operator: "
-                "a resumed run would differ"
+                "it drew from (or seeded) a global random generator, which is not seeded for this kind of "
+                "operator, so a resumed run would differ"
             )
         return given
     finally:

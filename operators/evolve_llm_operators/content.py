@@ -44,7 +44,7 @@ def diverse(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
 
 @selection(blind=False)
 def assorted(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
-    """A uniform k-subset among those that hold a minority answer, where the population has one.
+    """A uniform k-subset among those that hold a minority answer, if the population has one.
 
     A minority answer is any answer outside the largest class; of classes tied for largest one is drawn to be
     it. Where all answers agree this is ``uniform``. It keeps a dissenting chain in every prompt, so that a
@@ -74,4 +74,6 @@ def assorted(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
 
 def _enough(individuals: Sequence[Candidate], k: int) -> None:
     if k > len(individuals):
-        raise ValueError(f"{k} different parents were asked for and there are {len(individuals)} members")
+        raise ValueError(
+            f"{k} different parents were asked for, but there are only {len(individuals)} members"
+        )

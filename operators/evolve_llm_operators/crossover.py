@@ -32,7 +32,7 @@ def aggregate(problem: Problem, parents: Sequence[Candidate], *, templates: Temp
 def aggregate_answers(
     problem: Problem, parents: Sequence[Candidate], *, templates: Templates = ANSWERS
 ) -> Prompt:
-    """As ``aggregate``, but the model sees the parents' final answers alone: the control for the chains.
+    """The same as ``aggregate``, but the model sees only the parents' final answers: the control for the chains.
 
     What ``aggregate`` gains over this operator, the chains are worth. A parent without an answer is shown
     as one. Source: the control is ours; RSA (arXiv 2509.26626) aggregates whole chains.
@@ -46,7 +46,7 @@ def aggregate_answers(
 def consensus(
     problem: Problem, parents: Sequence[Candidate], *, templates: Templates = AGGREGATE
 ) -> Prompt | Copy:
-    """Where all parents have the same answer, reproduce the first of them; else ``aggregate``.
+    """If all parents have the same answer, reproduce the first of them; otherwise ``aggregate``.
 
     Saves the calls that could only confirm what is agreed. It takes two to agree: a parent left alone is
     aggregated. Parents are in the plan's order, which is random unless the selection says otherwise, so
@@ -83,7 +83,7 @@ def summarize_aggregate(
 
 @variation(arity=2)
 def debate(problem: Problem, parents: Sequence[Candidate], *, templates: Templates = DEBATE) -> Steps:
-    """Each of two parents is defended against the other, then the model concludes: three calls a child.
+    """Each of two parents is defended against the other, then the model concludes: three calls per child.
 
     Neither side sees the other's defence, so the order of the parents favours none. A parent whose
     opponent had failed is refined instead. Where a defence fails, so does the child.

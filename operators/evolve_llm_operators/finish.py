@@ -27,7 +27,7 @@ def random_member(problem: Problem, population: Sequence[Candidate]) -> Candidat
 
 @finishing()
 def majority(problem: Problem, population: Sequence[Candidate]) -> Candidate:  # noqa: ARG001
-    """A member of the largest class of equivalent answers; classes tied for it are drawn from at random.
+    """A member of the largest class of equivalent answers; if several are largest, one is drawn at random.
 
     Chains without an answer do not vote unless nobody has one. Source: arXiv 2203.11171.
     """
@@ -41,7 +41,7 @@ def majority(problem: Problem, population: Sequence[Candidate]) -> Candidate:  #
 
 @finishing(needs_fitness=True)
 def weighted_majority(problem: Problem, population: Sequence[Candidate]) -> Candidate:
-    """A member of the class of equivalent answers with the most fitness behind it; ties as in ``majority``.
+    """A member of the class of equivalent answers with the largest sum of fitness; ties as in ``majority``.
 
     A vote weighs its fitness, the mean over objectives, each turned so that more is better; where one is
     negative (a minimised objective is), all are raised until the least is 0. Where nobody's vote weighs

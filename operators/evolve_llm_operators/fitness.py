@@ -38,7 +38,7 @@ async def checker(
     *,
     verdicts: Mapping[str, Verdict],
 ) -> Values:
-    """1 for a correct answer, else 0: an ORACLE that reads the reference. For upper bounds only."""
+    """1 for a correct answer, and 0 for any other: an ORACLE that reads the reference. For upper bounds only."""
     return [(float(verdicts[one.uid].correct),) for one in candidates]
 
 
@@ -87,8 +87,9 @@ async def confidence(
     for one in candidates:
         if one.text and not one.logprobs:
             raise UserError(
-                f"confidence needs the log-probabilities of the tokens, and candidate {one.uid} has none: the "
-                "backend gave none; use one that does (openai with vLLM or llama.cpp, or the embedded engine)"
+                f"confidence needs the log-probabilities of the tokens, and candidate {one.uid} has none, "
+                "because the backend gave none; use a backend that does (openai with vLLM or llama.cpp, or "
+                "the embedded engine)"
             )
     return [(_lowest_mean(one.logprobs, window),) for one in candidates]
 

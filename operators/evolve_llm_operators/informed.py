@@ -161,7 +161,7 @@ def lexicase(individuals: Sequence[Candidate], k: int) -> list[Candidate]:
 def epsilon_lexicase(
     individuals: Sequence[Candidate], k: int, *, epsilon: Annotated[float, Field(ge=0)] = 0.1
 ) -> list[Candidate]:
-    """Lexicase where whoever is within ``epsilon`` of the best passes a case (DEAP's selEpsilonLexicase).
+    """Lexicase in which every member within ``epsilon`` of the best passes a case (DEAP's selEpsilonLexicase).
 
     Source: La Cava, Spector and Danai, GECCO 2016.
     """
@@ -284,7 +284,7 @@ def _measured(individuals: Sequence[Candidate]) -> list[Candidate]:
     """The individuals, all of whom have a finite fitness of the same kind. Raises ValueError otherwise."""
     members = list(individuals)
     if not members:
-        raise ValueError("there is nobody to select from")
+        raise ValueError("the population is empty, so no parent can be selected")
     for one in members:
         if not one.fitness.valid:
             raise ValueError(f"candidate {one.uid} has no fitness; evaluate the population first")
@@ -292,7 +292,7 @@ def _measured(individuals: Sequence[Candidate]) -> list[Candidate]:
             raise ValueError(f"candidate {one.uid} has the fitness {one.fitness.values}; it must be finite")
         if one.fitness.weights != members[0].fitness.weights:
             raise ValueError(
-                f"candidates {members[0].uid} and {one.uid} have fitnesses of different weights, "
+                f"candidates {members[0].uid} and {one.uid} have fitnesses with different weights, "
                 f"{members[0].fitness.weights} and {one.fitness.weights}"
             )
     return members
@@ -313,7 +313,7 @@ def _survivors(
     _pool_fits(None, pool=pool)
     members = _measured(individuals)
     if k > len(members):
-        raise ValueError(f"{k} different parents were asked for and there are {len(members)} members")
+        raise ValueError(f"{k} different parents were asked for, but there are only {len(members)} members")
     if pool is not None and pool < k:
         raise ValueError(f"pool = {pool} is smaller than the {k} parents asked for; raise it to at least {k}")
     n = k if pool is None else min(pool, len(members))
@@ -336,8 +336,8 @@ def _shares(members: Sequence[Candidate]) -> list[float]:
     if low < 0:
         worst = members[values.index(low)]
         raise ValueError(
-            f"candidate {worst.uid} has the fitness {low:g}: shares of a wheel cannot be negative; "
-            "use boltzmann or tournament, which take any fitness"
+            f"candidate {worst.uid} has the fitness {low:g}: the shares of a roulette wheel cannot be "
+            "negative; use boltzmann or tournament, which take any fitness"
         )
     if high == 0:
         return [1.0] * len(members)
@@ -374,7 +374,9 @@ def _deal(
             groups[slot].append(place)
     for group, size in zip(groups, sizes, strict=True):
         if size > len(members):
-            raise ValueError(f"{size} different parents were asked for and there are {len(members)} members")
+            raise ValueError(
+                f"{size} different parents were asked for, but there are only {len(members)} members"
+            )
         while len(group) < size:
             others = [place for place in range(len(members)) if place not in group]
             weights = [shares[place] for place in others]

@@ -30,7 +30,7 @@ def refine(problem: Problem, parents: Sequence[Candidate], *, templates: Templat
 def critique_refine(
     problem: Problem, parents: Sequence[Candidate], *, templates: Templates = CRITIQUE
 ) -> Steps:
-    """Ask the model what is wrong with one parent, then to rewrite it with that critique: two calls a child.
+    """Ask the model what is wrong with one parent, then to rewrite it with that critique: two calls per child.
 
     Where the critique fails, so does the child. Source: Self-Refine, arXiv 2303.17651, one round of it.
     """

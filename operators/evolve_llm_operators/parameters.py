@@ -7,7 +7,7 @@ from typing import Any
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """A whole number in [least, most]."""
+    """Check that a parameter is a whole number in [least, most]."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int)

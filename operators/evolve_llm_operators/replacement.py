@@ -39,8 +39,8 @@ def _enough_offspring(preset: Preset, **_: object) -> None:
     children = preset.offspring or preset.population
     if preset.generations > 1 and children < preset.population:
         raise ValueError(
-            f"keeps {preset.population} of the offspring and there are only {children}; set offspring to at least "
-            f"{preset.population}, or use plus"
+            f"it keeps {preset.population} of the offspring, but there are only {children}; set offspring "
+            f"to at least {preset.population}, or use plus"
         )
 
 
@@ -52,12 +52,12 @@ def comma(
     *,
     pareto: bool = False,
 ) -> list[Candidate]:
-    """(mu, lambda): the n best of the offspring; every parent dies, the best one too.
+    """(mu, lambda): the n best of the offspring; no parent survives, not even the best one.
 
     Source: Beyer and Schwefel, Evolution strategies, 2002.
     """
     if len(offspring) < n:
-        raise ValueError(f"comma keeps {n} of the offspring and there are only {len(offspring)}")
+        raise ValueError(f"comma keeps {n} of the offspring, but there are only {len(offspring)}")
     return ranked(offspring, pareto=pareto)[:n]
 
 
@@ -67,8 +67,8 @@ def _room_for_elites(preset: Preset, *, e: int = 1) -> None:
         raise ValueError(f"e must be in 1 ... population ({preset.population}), got {e}")
     if preset.generations > 1 and children < preset.population:
         raise ValueError(
-            f"replaces the worst of {preset.population} offspring, and there are only {children}; set offspring to at "
-            f"least {preset.population}, or use plus"
+            f"it replaces the worst of {preset.population} offspring, but there are only {children}; set "
+            f"offspring to at least {preset.population}, or use plus"
         )
 
 
@@ -76,7 +76,7 @@ def _room_for_elites(preset: Preset, *, e: int = 1) -> None:
 def elitism(
     parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int, *, e: int = 1
 ) -> list[Candidate]:
-    """The e best parents replace the worst offspring; the other offspring live whatever their fitness.
+    """The e best parents replace the worst offspring; the other offspring survive, whatever their fitness.
 
     A failed parent is no elite, and failed offspring are the first to be replaced. Of more than n offspring,
     the best are kept. Source: De Jong's plan R2, 1975.

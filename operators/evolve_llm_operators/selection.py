@@ -34,7 +34,7 @@ def uniform(individuals: Sequence[Item], k: int) -> list[Item]:
 
 @selection(blind=True, whole_generation=True)
 def balanced(individuals: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
-    """Everybody is a parent equally often: exactly K times where N children take K parents each.
+    """Every member is a parent equally often: exactly K times if N children take K parents each.
 
     With sizes that do not divide evenly, members are used floor or ceil of the mean number of times, who
     more often being random. Each child alone sees a uniform subset in uniform order, exactly as under
@@ -49,7 +49,7 @@ def balanced(individuals: Sequence[Item], sizes: Sequence[int]) -> list[list[Ite
     """
     if sizes and max(sizes) > len(individuals):
         raise ValueError(
-            f"{max(sizes)} different parents were asked for and there are {len(individuals)} members"
+            f"{max(sizes)} different parents were asked for, but there are only {len(individuals)} members"
         )
     members = cycle(random.sample(range(len(individuals)), len(individuals)))
     groups = [list(islice(members, size)) for size in sizes]
@@ -92,7 +92,7 @@ def identity(individuals: Sequence[Item], sizes: Sequence[int]) -> list[list[Ite
     """
     if any(size > 1 for size in sizes):
         raise ValueError(
-            f"identity gives each child one parent, {max(sizes)} were asked for; set parents = 1"
+            f"identity gives each child one parent, but {max(sizes)} were asked for; set parents = 1"
         )
     return [[individuals[slot % len(individuals)]] if size else [] for slot, size in enumerate(sizes)]
 

@@ -143,7 +143,7 @@ def neighbourhood(
 def _as_many_children(n: int, sizes: Sequence[int]) -> None:
     if len(sizes) != n:
         raise ValueError(
-            f"{len(sizes)} children cannot take the {n} places of the population; leave offspring unset"
+            f"{len(sizes)} children cannot fill the {n} places of the population; leave offspring unset"
         )
 
 
@@ -169,7 +169,7 @@ def _neighbourhoods(
         ("graph_seed", graph_seed, "small_world"),
     ):
         if value is not None and graph != only:
-            raise ValueError(f"{name} belongs to graph = {only!r}, and graph is {graph!r}; leave it out")
+            raise ValueError(f"{name} belongs to graph = {only!r}, but graph is {graph!r}; leave it out")
     stamp = None
     if graph not in GRAPHS:
         path = Path(str(graph))
@@ -218,11 +218,13 @@ def _torus(n: int, rows: int | None) -> Any:
         rows = max(r for r in range(1, int(n**0.5) + 1) if n % r == 0)
         if rows == 1:
             raise ValueError(
-                f"{n} places make no torus of more than one row; choose a population such as {n + 1} or "
-                '"ring" as the graph'
+                f"{n} places do not make a torus with more than one row; choose a population such as "
+                f'{n + 1} or "ring" as the graph'
             )
     elif whole("rows", rows, 2) and n % rows:
-        raise ValueError(f"a torus of {rows} rows cannot hold {n} places; rows must divide the population")
+        raise ValueError(
+            f"a torus of {rows} rows cannot hold {n} places; the number of rows must divide the population"
+        )
     net = nx.grid_2d_graph(rows, n // rows, periodic=True)
     return nx.relabel_nodes(net, {(r, c): r * (n // rows) + c for r, c in net.nodes})
 
@@ -249,7 +251,8 @@ def _read(path: str, n: int) -> Any:
         raise ValueError(f"the graph file {path} is not valid {suffix[1:]}: {error}") from error
     if len(net) != n:
         raise ValueError(
-            f"the graph in {path} has {len(net)} nodes and the population {n} members; set population = {len(net)}"
+            f"the graph in {path} has {len(net)} nodes, but the population has {n} members; set population "
+            f"= {len(net)}"
         )
     names = [str(node) for node in net.nodes]
     numbered = set(names) == {str(place) for place in range(n)}

@@ -54,7 +54,7 @@ async def self_verify(
     prior: float = 1.0,
     templates: Templates = VERIFY,
 ) -> list[tuple[float, ...]]:
-    """Ask the model whether a chain's final answer is right; ``votes`` independent calls a candidate.
+    """Ask the model whether a chain's final answer is right; ``votes`` independent calls per candidate.
 
     The value is ``(yes + prior) / (votes cast + 2 * prior)``: the mean, drawn towards 1/2 while there are few
     votes, so that one lucky yes does not beat nine of ten (Laplace's rule of succession at ``prior=1``; at 0
@@ -129,8 +129,8 @@ def p_true(reply: Completion) -> float | None:
         if not reply.text:
             return None
         raise UserError(
-            'self_verify with mode = "p_true" needs the likeliest first tokens with their log-probabilities, and '
-            'the backend gave none; use another backend or mode = "votes"'
+            'self_verify with mode = "p_true" needs the likeliest first tokens with their '
+            'log-probabilities, but the backend gave none; use another backend or mode = "votes"'
         )
     mass = {"true": 0.0, "false": 0.0}
     for token, logprob in reply.first_token:

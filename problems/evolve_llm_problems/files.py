@@ -24,7 +24,7 @@ def load(
     prefix: str | None = None,
     delimiter: str | None = None,
 ) -> Iterator[Problem]:
-    """The problems of the file at path ``argument``, one a row, lazily.
+    """The problems of a file, one in each row, read lazily. ``argument`` is its path.
 
     ``question``, ``answer`` and ``id`` name columns (dots reach inside: ``reward_model.ground_truth``);
     ``id=row`` numbers the rows. ``format`` and ``grader`` hold for all rows. ``prefix`` begins the ids
@@ -35,7 +35,7 @@ def load(
     one id.
     """
     if not argument:
-        raise UserError("file needs a path: file:problems.jsonl")
+        raise UserError("the problem set file needs a path, for example file:problems.jsonl")
     yield from read(argument, Naming(question, answer, id, format, grader), prefix, delimiter)
 
 

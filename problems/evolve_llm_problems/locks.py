@@ -58,7 +58,7 @@ class Lock:
     target: int
 
     def turns(self, key: int) -> tuple[int, int, int]:
-        """Where a key stands after each wheel."""
+        """The digit at which a key stands after each wheel."""
         y = key
         steps = []
         for wheel in self.wheels:
@@ -67,7 +67,7 @@ class Lock:
         return steps[0], steps[1], steps[2]
 
     def opens(self, key: int) -> bool:
-        """Whether this is the key."""
+        """Whether this digit is the key of the lock."""
         return self.turns(key)[-1] == self.target
 
     def key(self) -> int:
@@ -103,7 +103,7 @@ def read_question(text: str) -> list[Lock]:
     pieces = _LOCK.findall(text)
     locks = [Lock((int(a), int(b), int(c)), int(t)) for _, a, b, c, t in pieces]
     if not locks or question(locks) != text:
-        raise ValueError(f"not a bundle of locks: {text[:80]!r} (one is written a5037;b9372;)")
+        raise ValueError(f"not a bundle of locks: {text[:80]!r} (a bundle looks like a5037;b9372;)")
     return locks
 
 
@@ -154,7 +154,9 @@ def load(
     locks: int | str = "1,2,3,4",
     split: Split = "held_out",
 ) -> Iterator[Problem]:
-    """``size`` bundles, whose numbers of locks go round ``locks``. Problem i is the same for any ``size``.
+    """Bundles of digit locks: ``size`` of them, with the numbers of ``locks`` in turn.
+
+    Problem i is the same for any ``size``.
 
     ``locks`` is the difficulty: ``4`` or ``1,2,3,4`` locks a bundle, at most 6; a warning says when the
     shipped model was not trained on it. No two problems of a seed are equal.
@@ -162,7 +164,10 @@ def load(
     Raises UserError for an argument, a size below 1, or numbers of locks that cannot be read.
     """
     if argument:
-        raise UserError(f"locks takes no argument, got {argument!r}; for harder ones write locks?locks=4")
+        raise UserError(
+            f"the problem set locks takes no argument, got {argument!r}; for harder problems "
+            "write locks?locks=4"
+        )
     if size < 1:
         raise UserError(f"size must be at least 1, got {size}")
     if split not in ("held_out", "train"):
@@ -172,7 +177,7 @@ def load(
     if untrained:
         warnings.warn(
             f"the fly was trained on bundles of {TRAINED_SIZES[0]} to {TRAINED_SIZES[-1]} locks, not of "
-            f"{', '.join(map(str, untrained))}: expect nonsense from it there",
+            f"{', '.join(map(str, untrained))}: expect nonsense for these",
             stacklevel=2,
         )
     return _problems(size, seed, sizes, split)
@@ -181,7 +186,7 @@ def load(
 def _sizes(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= len(LABELS) for part in parts):
-        raise UserError(f"locks must be numbers from 1 to {len(LABELS)} by commas, got {text!r}")
+        raise UserError(f"locks must be numbers from 1 to {len(LABELS)}, separated by commas, got {text!r}")
     return [int(part) for part in parts]
 
 
@@ -215,11 +220,11 @@ class LocksGrader:
     name: str = "locks"
 
     def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
-        """Digits are compared, never executed."""
+        """An ordinary worker is enough, because digits are compared and never executed."""
         return "worker"
 
     def quick(self, answer: str, reference: Any) -> Verdict:
-        """Always settled here. Rules ``keys``, ``not-keys``; ``bad-reference`` is ungraded."""
+        """The verdict, which is always found at once. Rules ``keys``, ``not-keys``; ``bad-reference`` is ungraded."""
         if not isinstance(reference, str) or not re.fullmatch(r"[0-9]{1,6}", reference):
             return Verdict(Grade.UNGRADED, "bad-reference", detail=f"not keys: {str(reference)[:80]!r}")
         given = answer.strip()
@@ -230,15 +235,15 @@ class LocksGrader:
         return Verdict(grade, "keys", right / len(reference))
 
     def grade(self, answer: str, reference: Any) -> Verdict:
-        """The same as `quick`."""
+        """The verdict of `quick`."""
         return self.quick(answer, reference)
 
     def quick_canonical(self, answer: str) -> str:
-        """The keys themselves."""
+        """The keys as they are written."""
         return answer.strip()
 
     def canonical(self, answer: str) -> str:
-        """The same as `quick_canonical`."""
+        """The form of `quick_canonical`."""
         return answer.strip()
 
 

@@ -47,12 +47,13 @@ def _from_hub(name: str, repository: str, naming: Naming) -> Iterator[Problem]:
         import datasets
     except ImportError as error:
         raise UserError(
-            f'{name} comes from the hub through `datasets`; pip install "evolve-llm[problems]", or {instead}'
+            f'{name} is downloaded from the hub with `datasets`; pip install "evolve-llm[problems]", or '
+            f"{instead}"
         ) from error
     try:
         rows = list(datasets.load_dataset(repository, split="train"))
     except Exception as error:  # datasets and the hub client raise many kinds, all with the same remedy
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{repository} cannot be had from the hub ({reason}); {instead}") from error
+        raise UserError(f"{repository} cannot be downloaded from the hub ({reason}); {instead}") from error
     for number, values in enumerate(rows):
         yield to_problem(Row(number, f"{repository}, row {number + 1}", dict(values)), naming, name)

@@ -86,7 +86,9 @@ def _jsonl(path: Path) -> Iterator[Row]:
 def _json(path: Path) -> Iterator[Row]:
     content = _parse_json("".join(line for _, line in read_lines(path)), str(path))
     if not isinstance(content, list):
-        raise UserError(f"{path} must hold a JSON array of objects; for one object a line name it .jsonl")
+        raise UserError(
+            f"{path} must hold a JSON array of objects; if it has one object per line, name it .jsonl"
+        )
     for number, value in enumerate(content):
         where = f"{path}, item {number + 1}"
         yield Row(number, where, _object(value, where))

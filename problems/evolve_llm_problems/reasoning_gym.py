@@ -34,7 +34,7 @@ COGNITION = (*(_COGNITION * 6), "arc_agi")
 
 
 def reasoning_gym(argument: str = "", *, size: int = 100, seed: int = 0, **config: Any) -> Iterator[Problem]:
-    """``size`` problems of the tasks named in ``argument`` (by commas), task after task in turn.
+    """Problems of Reasoning Gym: ``size`` of them, with the tasks of ``argument`` (TASK,TASK) in turn.
 
     ``config`` goes to the configuration class of every task named (``min_terms=2`` for chain_sum, say). Ids
     are ``TASK/seedS/I``, with the configuration in between where one is given. The library draws entry I from
@@ -45,8 +45,8 @@ def reasoning_gym(argument: str = "", *, size: int = 100, seed: int = 0, **confi
     tasks = [task.strip() for task in argument.split(",") if task.strip()]
     if not tasks:
         raise UserError(
-            "reasoning_gym needs a task: reasoning_gym:chain_sum, or several, reasoning_gym:chain_sum,maze; "
-            "the mixtures are rg_games and rg_cognition"
+            "reasoning_gym needs a task, for example reasoning_gym:chain_sum, or several, for example "
+            "reasoning_gym:chain_sum,maze; the mixtures are rg_games and rg_cognition"
         )
     twice = sorted({task for task in tasks if tasks.count(task) > 1})
     if twice:
@@ -70,7 +70,8 @@ def cognition(argument: str = "", *, size: int = 100, seed: int = 0) -> Iterator
 def _mixture(name: str, argument: str, deck: Sequence[str], size: int, seed: int) -> Iterator[Problem]:
     if argument:
         raise UserError(
-            f"{name} takes no argument, got {argument!r}; for chosen tasks write reasoning_gym:TASK,TASK"
+            f"{name} takes no argument, got {argument!r}; to choose tasks yourself, write "
+            "reasoning_gym:TASK,TASK"
         )
     return _problems(deck, size, seed, {})
 

@@ -28,7 +28,7 @@ _NUMBERS = re.compile(r"(?<![\w.])-?\$?\d+(?:,\d{3})*(?:\.\d+)?(?!\w)")
 
 
 def right(rule: str) -> Verdict:
-    """Correct, with full score."""
+    """A verdict that is correct, with the full score."""
     return Verdict(Grade.CORRECT, rule, 1.0)
 
 

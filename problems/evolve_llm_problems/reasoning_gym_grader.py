@@ -77,7 +77,7 @@ class ReasoningGymGrader:
         return spaced(answer)
 
     def canonical(self, answer: str) -> str:
-        """The same as `quick_canonical`."""
+        """The form of `quick_canonical`."""
         return spaced(answer)
 
     def warm(self, reference: Any) -> None:

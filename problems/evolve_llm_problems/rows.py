@@ -79,7 +79,7 @@ def _question(row: Row, naming: Naming) -> Chat:
     value = find(row, naming.question, QUESTION)
     if value is None:
         if naming.question is not None:
-            raise UserError(f"{row.where} has nothing in its column {naming.question!r}")
+            raise UserError(f"{row.where} has no value in its column {naming.question!r}")
         raise UserError(
             f"{row.where} has no question: none of the columns {', '.join(QUESTION)} holds one. It has "
             f"{listed(row.values)}; name yours with ?question=COLUMN (and ?answer=COLUMN)"
@@ -118,7 +118,7 @@ def _with_choices(
 ) -> tuple[str, str | None, list[str]]:
     """The question with its choices listed, the right one's letter (from letter, index or text), all letters."""
     if len(choices) > 26:
-        raise UserError(f"{row.where} has {len(choices)} choices; letters reach to 26")
+        raise UserError(f"{row.where} has {len(choices)} choices, but there are only 26 letters")
     letters = [chr(ord("A") + number) for number in range(len(choices))]
     texts = [str(choice).strip() for choice in choices]
     listed = "\n".join(f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True))
@@ -172,7 +172,7 @@ def _id(row: Row, naming: Naming, prefix: str) -> str:
     value = find(row, naming.id, ID)
     if value is None:
         if naming.id is not None:
-            raise UserError(f"{row.where} has nothing in its column {naming.id!r}")
+            raise UserError(f"{row.where} has no value in its column {naming.id!r}")
         return by_number
     if not isinstance(value, str | int):
         raise UserError(f"{row.where}: the id is of type {type(value).__name__}, not text or an integer")

@@ -254,9 +254,9 @@ def test_nothing_graded_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_comparison_is_refused(runs: dict[str, Run]) -> None:
     for given, reason in (
-        ([runs["rsa"]], "two runs or more"),
-        ([], "two runs or more"),
-        ([runs["rsa"], []], "two runs or more"),
+        ([runs["rsa"]], "at least two runs"),
+        ([], "at least two runs"),
+        ([runs["rsa"], []], "at least two runs"),
         ([runs["rsa"], Run(runs["rsa"].path)], "given twice"),
         ([[runs["rsa"], runs["refine"]], runs["vote"]], "differ in more than the seed: in preset"),
     ):

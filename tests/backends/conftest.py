@@ -18,7 +18,7 @@ def _local_and_keyless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _global_rng_is_left_alone() -> Iterator[None]:
-    """DEAP draws from the global generator: nothing here may move it (DESIGN section 7)."""
+    """DEAP draws from the global generator: nothing here may move it."""
     random.seed(2024)
     state = random.getstate()
     yield

@@ -36,7 +36,7 @@ from evolve_llm.nouns.request import Completion, ModelInfo, Prompt
         ({"n_batch": 4, "n_parallel": 8}, "n_batch=4 is smaller than n_parallel=8"),
         (
             {"flash_attention": False, "cache_type_v": "q8_0"},
-            "cache_type_v=q8_0 can be read with flash attention only",
+            "cache_type_v=q8_0 works only with flash attention",
         ),
         ({"n_parallel": "0"}, "n_parallel"),
         ({"n_parallel": "many"}, "n_parallel.*'many'"),

@@ -168,7 +168,7 @@ def test_several_models_in_one_file(path: Path) -> None:
         run(use(Recorded(path, Scripted(lambda _, name=name: name, identity=name)), ask()))
     with pytest.raises(UserError, match=r"several models.*a, b"):
         _ = Recorded(path).identity
-    with pytest.raises(UserError, match="no model 'c'; it holds: a, b"):
+    with pytest.raises(UserError, match="has no model 'c'; it has: a, b"):
         run(use(recorded(str(path), model="c"), ask()))
     assert run(use(recorded(str(path), model="b"), ask()))[0].text == "b"
 
@@ -232,7 +232,7 @@ def test_other_sqlite_files_are_refused_and_left_alone(path: Path) -> None:
         db.execute("CREATE TABLE candidates (x)")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(UserError, match="no recording"):
+    with pytest.raises(UserError, match="not a recording"):
         run(use(Recorded(path, scripted()), ask()))
     assert path.read_bytes() == before
 

@@ -313,7 +313,7 @@ def test_the_flag_may_be_repeated_and_may_name_several() -> None:
 
 
 def test_a_url_that_is_none_or_named_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="'b:1' is none"):
+    with pytest.raises(UserError, match="'b:1' is not a URL"):
         openai(MODEL, base_url="http://a/v1,b:1")
     with pytest.raises(UserError, match=r"names http://a/v1 twice"):
         openai(MODEL, base_url="http://u:secret@a/v1,http://b/v1,http://u:secret@a/v1")

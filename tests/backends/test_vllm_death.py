@@ -57,7 +57,7 @@ def test_a_run_whose_engine_is_killed_says_so_and_the_same_command_goes_on(tmp_p
             first.kill()
     assert first.returncode == 3, said
     assert "vLLM's engine died" in said
-    assert "same command goes on" in said.replace("\n", " ").replace("  ", " ")
+    assert "same command resumes the run" in said.replace("\n", " ").replace("  ", " ")
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []

@@ -78,7 +78,7 @@ def test_options_that_cannot_be_are_refused_before_anything_starts() -> None:
         vllm("fly", lora_from=-1)
     with pytest.raises(UserError, match="name the folder"):
         vllm("fly", lora_from=1)
-    with pytest.raises(UserError, match="chat_template_kwargs is JSON"):
+    with pytest.raises(UserError, match="chat_template_kwargs must be JSON"):
         vllm("fly", chat_template_kwargs="enable_thinking")
 
 
@@ -92,7 +92,7 @@ def test_an_unknown_option_is_named_with_its_nearest_before_vllm_is_imported() -
         in said
     )
     assert "Did you mean 'reasoning_parser'" in said
-    assert "the model stands in --model vllm:NAME_OR_PATH" in said
+    assert "give the model as --model vllm:NAME_OR_PATH" in said
     assert {"tensor_parallel_size", "quantization", "max_num_seqs"} <= vllm_options.argument_names()
 
 
@@ -243,7 +243,7 @@ class VLLMClientError(Exception):
 @pytest.mark.parametrize(
     ("error", "dead", "kind", "match"),
     [
-        (EngineDeadError(), False, BackendError, "same command goes on"),
+        (EngineDeadError(), False, BackendError, "same command resumes the run"),
         (RuntimeError("x"), True, BackendError, "died"),
         (VLLMClientError("The prompt is longer than max_model_len"), False, RequestError, "context_overflow"),
         (
@@ -358,13 +358,13 @@ def test_a_folder_that_is_no_adapter_says_what_it_lacks(tmp_path: Path) -> None:
         read_adapter(tmp_path / "nowhere", None)
     cut = write_adapter(tmp_path / "cut") / "adapter_model.safetensors"
     cut.write_bytes(cut.read_bytes()[:-9])
-    with pytest.raises(UserError, match="is cut short"):
+    with pytest.raises(UserError, match="is incomplete"):
         read_adapter(cut.parent, None)
     cut.write_bytes(b"no weights at all")
-    with pytest.raises(UserError, match="is no safetensors file"):
+    with pytest.raises(UserError, match="is not a safetensors file"):
         read_adapter(cut.parent, None)
     (cut.parent / "adapter_config.json").write_text("[]")
-    with pytest.raises(UserError, match="holds no JSON object"):
+    with pytest.raises(UserError, match="does not hold a JSON object"):
         read_adapter(cut.parent, None)
 
 

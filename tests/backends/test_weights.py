@@ -25,9 +25,9 @@ def gguf(tmp_path: Path) -> Path:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"PK\x03\x04" + bytes(9999), "no GGUF file .*begins with 'PK"),
-        (b"GGUF\x03", "half-written"),
-        (b"<html>not found</html>", "no GGUF"),
+        (b"PK\x03\x04" + bytes(9999), "not a GGUF file .*begins with 'PK"),
+        (b"GGUF\x03", "incomplete"),
+        (b"<html>not found</html>", "not a GGUF"),
     ],
 )
 def test_bad_files_are_told_apart(tmp_path: Path, content: bytes, message: str) -> None:

@@ -148,7 +148,7 @@ def test_a_full_disk_ends_the_run_with_4_and_loses_nothing(tmp_path: Path) -> No
     assert process.returncode == 4, err
     assert out == ""
     assert "Traceback" not in err
-    assert "free space" in err
+    assert "Free some space" in err
     resumed, whole = start(*flags, "small"), start(*flags, "whole")
     found = json.loads(resumed.communicate(timeout=60)[0])
     expected = json.loads(whole.communicate(timeout=60)[0])

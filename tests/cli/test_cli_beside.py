@@ -57,7 +57,7 @@ def test_the_difference_is_that_of_compare(run: Run_) -> None:
 def test_it_is_printed_in_two_lines_after_the_answers(run: Run_) -> None:
     outcome = run("--out", "here", *BESIDE)
     *_, first, second = outcome.out.splitlines()
-    assert first.startswith(f"12 calls a problem, right answers: {VOTE} ")
+    assert first.startswith(f"12 calls per problem, right answers: {VOTE} ")
     assert second.startswith("difference ")
     assert "3 problems" in second
     assert outcome.err.count("run directory: ") == 2
@@ -74,13 +74,13 @@ def test_an_unfinished_run_gets_nothing_beside_it_and_a_budget_holds_for_both(ru
     stopped = run("--out", "here", *BESIDE, "--budget-tokens", "1500", "--json")
     assert stopped.code == 0
     assert stopped.json["beside"] is None
-    assert "nothing is run beside an unfinished run" in stopped.err
+    assert f"{VOTE} starts once this run is finished" in stopped.err
     assert not Path(f"here-{VOTE}").exists()
     spent = run("--out", "here", "--json").json["tokens"]
     total = spent["prompt"] + spent["completion"]
     nothing = run("--out", "here", *BESIDE, "--budget-tokens", str(total), "--json")
     assert nothing.json["beside"] is None
-    assert f"the token budget leaves nothing for {VOTE}" in nothing.err
+    assert f"the token budget leaves no tokens for {VOTE}" in nothing.err
     some = run("--out", "here", *BESIDE, "--budget-tokens", str(total + 300), "--json", "--concurrency", "2")
     assert some.json["beside"] is None
     with Store.open_to_read(Path(f"here-{VOTE}")) as store:

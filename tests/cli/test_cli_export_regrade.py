@@ -88,7 +88,7 @@ def test_large_runs_go_out_in_pieces(run: Run_, monkeypatch: pytest.MonkeyPatch)
         (["--out", "out.xlsx"], "csv and parquet"),
         (["--out", "out"], "csv and parquet"),
         (["--out", "out.csv", "--format", "json"], "csv and parquet"),
-        (["--out", "out.csv", "--format", "parquet"], "make them agree"),
+        (["--out", "out.csv", "--format", "parquet"], "make the two agree"),
         (["--out", "there.csv"], "--force"),
         (["--out", "folder", "--format", "csv"], "is a folder"),
         (["--out", "nowhere/out.csv"], "does not exist"),
@@ -170,8 +170,8 @@ def test_other_problems_are_refused_with_the_difference(cli: Cli, run: Run_, tmp
     run("--out", "here")
     before = Path("here/run.db").read_bytes()
     cases = {
-        "lack 1 of the run's 3: 'c'": PROBLEMS[:2],
-        "another question": [{**row, "question": "What is 1 + 1?"} for row in PROBLEMS],
+        "lack 1 of the 3 problems of the run: 'c'": PROBLEMS[:2],
+        "other questions": [{**row, "question": "What is 1 + 1?"} for row in PROBLEMS],
         "no reference for 'a'": [{"id": row["id"], "question": row["question"]} for row in PROBLEMS],
     }
     for told, listed in cases.items():
@@ -191,7 +191,7 @@ def test_an_unfinished_run_keeps_the_references_it_was_begun_with(
     run("--out", "here", "--budget-tokens", "1000", "--concurrency", "1")
     outcome = cli("regrade", "here", "--problems", _references(tmp_path / "new.jsonl", b="1"))
     assert outcome.code == 2
-    assert "Finish it first" in outcome.err
+    assert "First finish the run" in outcome.err
     assert cli("regrade", "here").code == 0
     assert run("--out", "here", "--json").json["run"]["complete"]
 

@@ -186,7 +186,7 @@ def test_show_a_candidate_and_a_generation(cli: Cli, run: Run_) -> None:
     ("flags", "told"),
     [
         (["--problem", "z"], "'z'"),
-        (["--candidate", "1.1"], "say which with --problem"),
+        (["--candidate", "1.1"], "choose one with --problem"),
         (["--problem", "a", "--candidate", "9.9"], "9.9"),
         (["--problem", "a", "--candidate", "x"], "GENERATION.SLOT"),
         (["--problem", "a", "--generation", "7"], "0 to 2"),

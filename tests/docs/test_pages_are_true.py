@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -85,6 +86,29 @@ def test_the_table_of_presets_is_the_folder_of_presets() -> None:
     named = {name for row in rows(short) for name in re.findall(r"`([\w-]+)`", row[0])}
     assert named
     assert named <= set(builtin_presets())
+
+
+def test_where_is_what_names_files_and_functions_that_exist() -> None:
+    text = prose(DOCS / "where_is_what.md")
+    named = re.findall(r"\| `([\w.]+)` \| `([\w/]+\.py)` \|", text)
+    assert ("Population.evolve", "evolve_llm/engine/population.py") in named
+    for name, file in named:
+        found: object = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        for part in name.split("."):
+            found = getattr(found, part)
+        assert re.search(
+            rf"^ *(async )?(def|class) {name.split('.')[-1]}\b",
+            (ROOT / file).read_text("utf-8"),
+            re.MULTILINE,
+        )
+    for path in re.findall(r"`((?:evolve_llm|operators|problems|tests)/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+    groups = set(re.findall(r"`(evolve_llm\.[a-z]+)`", text))
+    assert groups == {
+        f"evolve_llm.{kind}" for kind in ("operators", "problems", "backends", "graders", "formats")
+    }
+    rooms = set(re.findall(r"^\| `evolve_llm/(\w+)/` \|", text, re.MULTILINE)) | {"testing"}
+    assert rooms == {one.parent.name for one in (ROOT / "evolve_llm").glob("*/__init__.py")}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pages import ROOT, blocks, commands, run_page
+from typer.testing import CliRunner
+
+from evolve_llm.cli.main import app
 
 PAGES = [
     "README.md",
@@ -18,6 +21,8 @@ PAGES = [
     "docs/index.md",
     "docs/tutorial.md",
     "docs/concepts.md",
+    "docs/cli.md",
+    "docs/context.md",
     "docs/operators.md",
     "docs/new_operator.md",
     "docs/run_directory.md",
@@ -42,6 +47,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("page", PAGES)
 def test_what_a_page_says_is_what_happens(page: str, folder: Path) -> None:
     run_page(ROOT / page, folder)
+
+
+@pytest.mark.slow
+def test_the_worked_examples_keep_their_contracts(folder: Path) -> None:
+    """One of each kind, and what `evolve-llm check` says of each of them."""
+    page = (ROOT / "docs" / "operators.md").read_text("utf-8")
+    parts = [block.body for block in blocks(page) if block.title.startswith("mine.py")]
+    (folder / "mine.py").write_text("\n\n".join(parts), "utf-8")
+    kinds = re.findall(r"^@(\w+)\(.*\n(?:async )?def (\w+)", "\n".join(parts), re.MULTILINE)
+    assert {kind for kind, _ in kinds} == {
+        "selection", "variation", "evaluation", "replacement", "finishing", "stopping", "adaptation",
+    }  # fmt: skip
+    for _, name in kinds:
+        found = CliRunner().invoke(app, ["check", f"mine:{name}"])
+        assert found.exit_code == 0, found.output
 
 
 def test_a_new_operator_takes_ten_lines_and_two_commands() -> None:

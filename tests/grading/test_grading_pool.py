@@ -73,7 +73,7 @@ def test_an_unknown_grader_is_the_users_error() -> None:
 
 
 def test_settings_that_cannot_work() -> None:
-    with pytest.raises(UserError, match="workers"):
+    with pytest.raises(UserError, match="at least 1 worker"):
         GradingPool(workers=0)
     with pytest.raises(UserError, match="deadline"):
         GradingPool(deadline=0)

@@ -167,7 +167,7 @@ def test_a_run_that_has_spent_nothing_may_be_made_anew() -> None:
 
 def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UserError, match=r"not a run directory and not empty \(thesis.tex is in it\)"):
+    with pytest.raises(UserError, match=r"not a run directory, and it is not empty \(it holds thesis.tex\)"):
         evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=tmp_path)
     with pytest.raises(UserError, match="is a file, not a run directory"):
         evolve(PROBLEMS, "smoke", Scripted(Behaviour()), out=tmp_path / "thesis.tex")

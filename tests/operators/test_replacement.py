@@ -291,7 +291,7 @@ def test_without_pyribs_the_archive_says_what_to_install(monkeypatch: pytest.Mon
 # -------------------------------------------------------------------- what cannot work is known before the run
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "comma": ({"replace": "comma", "offspring": 3}, "keeps 4 of the offspring and there are only 3"),
+    "comma": ({"replace": "comma", "offspring": 3}, "keeps 4 of the offspring, but there are only 3"),
     "elitism of too many": (
         {"replace": {"operator": "elitism", "e": 5}},
         r"e must be in 1 \.\.\. population \(4\), got 5",

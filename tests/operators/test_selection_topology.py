@@ -134,7 +134,7 @@ def test_structures_need_a_replacement_that_keeps_places(name: str) -> None:
     "select", [partial(islands, count=2), neighbourhood], ids=["islands", "neighbourhood"]
 )
 def test_structures_need_as_many_children_as_places(select: object) -> None:
-    with pytest.raises(OperatorError, match="3 children cannot take the 4 places"):
+    with pytest.raises(OperatorError, match="3 children cannot fill the 4 places"):
         groups_of(select, range(4), [1, 1, 1], 0)  # type: ignore[arg-type]
 
 
@@ -268,7 +268,7 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
         ),
         ({"graph": "gone.graphml"}, "gone.graphml cannot be read: No such file"),
         ({"radius": 0}, "radius .* at least 1, got 0"),
-        ({"k": 4}, "k belongs to graph = 'small_world', and graph is 'ring'"),
+        ({"k": 4}, "k belongs to graph = 'small_world', but graph is 'ring'"),
         ({"graph": "small_world", "k": 3}, "k must be even and smaller than the population of 8, got 3"),
         ({"graph": "small_world", "k": 8}, "k must be even and smaller"),
         ({"graph": "small_world", "p": 1.5}, "p .* from 0 to 1, got 1.5"),
@@ -291,14 +291,14 @@ def test_a_neighbourhood_smaller_than_k_is_refused() -> None:
 
 
 def test_a_prime_population_makes_no_torus() -> None:
-    with pytest.raises(UserError, match="7 places make no torus"):
+    with pytest.raises(UserError, match="7 places do not make a torus"):
         scheme({"operator": "neighbourhood", "graph": "torus"}, population=7)
 
 
 def test_a_file_with_the_wrong_number_of_nodes_or_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.graphml"
     nx.write_graphml(nx.cycle_graph(5), path)
-    with pytest.raises(UserError, match=r"has 5 nodes and the population 8 members; set population = 5"):
+    with pytest.raises(UserError, match=r"has 5 nodes, but the population has 8 members; set population = 5"):
         scheme({"operator": "neighbourhood", "graph": str(path)})
     path.write_text("<graphml><graph><node>")
     with pytest.raises(UserError, match=r"net.graphml is not valid graphml"):

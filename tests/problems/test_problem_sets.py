@@ -54,7 +54,7 @@ def test_an_existing_path_is_taken_whole_whatever_is_in_its_name(tmp_path: Path)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("", "no problem set given"),
+        ("", "no problem set was given"),
         ("rg_gamse", "Did you mean 'rg_games'.*Available: .*aime25"),
         ("nothing.jsonl", "no such file"),
         ("rg_games?size", "write key=value"),

@@ -36,7 +36,7 @@ def test_a_count_no_database_can_hold_ends_the_run_with_one_clear_error_and_resu
         whole = database(out)
     absurd = True
     with run_directory() as out:
-        with pytest.raises(StoreError, match="cannot hold what it was given"):
+        with pytest.raises(StoreError, match="cannot store what it was given"):
             evolve(PROBLEMS, "smoke", Scripted(respond), out=out, concurrency=1)
         assert len(contents(out)["completions"]) >= 4
         absurd = False

@@ -141,8 +141,8 @@ def test_evaluate_can_be_added_and_taken_away() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"populaton": 3}, r"a preset has no 'populaton'. Did you mean 'population'\?"),
-        ({"population.size": 3}, "population is a plain value and has no 'size'"),
+        ({"populaton": 3}, r"a preset has no key 'populaton'. Did you mean 'population'\?"),
+        ({"population.size": 3}, "population is a plain value and has no key 'size'"),
         ({"vary.7.probability": 0.5}, "vary has entries 0 to 0, not '7'"),
         ({"vary.first.probability": 0.5}, "vary has entries 0 to 0, not 'first'"),
         ({"sampling.tokens": 3}, "sampling.tokens: no such key"),

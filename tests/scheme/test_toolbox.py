@@ -52,7 +52,7 @@ def refused(said: str, **changes: Any) -> None:
         ),
         (
             {"select": "tournament"},
-            r"\[select\] .*tournament needs a fitness .* has no \[evaluate\].*evaluate=agreement",
+            r"\[select\] .*tournament needs a fitness, .* has no \[evaluate\].*evaluate=agreement",
         ),
         ({"finish": "best"}, r"\[finish\] .*best needs a fitness"),
         ({"select": "identity"}, r"gives 1 parent\(s\), but 'mate' takes 2; set parents = 1"),
@@ -102,7 +102,7 @@ def committee(problem: Problem, parents: Sequence[Candidate]) -> Prompt:
 
 
 def test_an_operator_that_takes_more_parents_than_there_are() -> None:
-    refused("an operator takes 6 parents of a population of 4", vary=committee)
+    refused("an operator takes 6 parents, but the population has only 4 members", vary=committee)
 
 
 def test_aliases_are_those_of_deap() -> None:

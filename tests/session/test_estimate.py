@@ -58,7 +58,7 @@ def test_what_cannot_fit_is_refused_with_what_would() -> None:
     books = Ledger(Scripted(Behaviour(), context_length=300))
     with run_directory() as out:
         with pytest.raises(
-            UserError, match=r"cannot fit the context: 2 parent\(s\) of up to 96 .*--max-tokens (\d+)"
+            UserError, match=r"cannot fit the model's window: 2 parent\(s\) of up to 96 .*--max-tokens (\d+)"
         ) as no:
             evolve(PROBLEMS, "smoke", books, out=out)
         advice = int(str(no.value).split("--max-tokens ")[1].split(" ")[0])

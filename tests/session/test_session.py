@@ -209,7 +209,7 @@ def test_a_run_read_back_says_what_happened() -> None:
                 assert one.text == (stored[7] or "")
         with pytest.raises(UserError, match=r"no problem 'p9' in .*; it has p0, p1, p2"):
             run.population("p9")
-        with pytest.raises(UserError, match=r"has 3 finished generation.s., no number 7"):
+        with pytest.raises(UserError, match=r"has 3 finished generation.s., but no generation 7"):
             run.population("p1", 7)
     with pytest.raises(UserError, match="is not a run directory"):
         Run(out)

@@ -75,8 +75,8 @@ class LlamaCppOptions(Options):
     def _a_batch_holds_every_slot(self) -> LlamaCppOptions:
         if self.n_batch < self.n_parallel:
             raise ValueError(
-                f"n_batch={self.n_batch} is smaller than n_parallel={self.n_parallel}, and every slot "
-                "needs a token of the batch; raise the one or lower the other"
+                f"n_batch={self.n_batch} is smaller than n_parallel={self.n_parallel}, but every slot needs "
+                "a token of the batch; raise n_batch or lower n_parallel"
             )
         return self
 
@@ -84,8 +84,8 @@ class LlamaCppOptions(Options):
     def _packed_values_need_flash_attention(self) -> LlamaCppOptions:
         if self.flash_attention is False and self.cache_type_v.startswith("q"):
             raise ValueError(
-                f"cache_type_v={self.cache_type_v} can be read with flash attention only; leave "
-                "flash_attention=false out, or take f32, f16 or bf16"
+                f"cache_type_v={self.cache_type_v} works only with flash attention; leave out "
+                "flash_attention=false, or choose f32, f16 or bf16"
             )
         return self
 
@@ -336,7 +336,7 @@ def _refused(path: Path, options: LlamaCppOptions) -> str:
 
 
 def llama_cpp(argument: str = "", **options: object) -> LlamaCpp:
-    """The factory of ``--model llama_cpp:FILE.gguf``. Raises UserError without a file."""
+    """A GGUF file in the embedded engine: ``--model llama_cpp:FILE.gguf``. Raises UserError without a file."""
     if not argument:
         raise UserError("llama_cpp needs a model file: --model llama_cpp:FILE.gguf")
     path = Path(argument).expanduser()
@@ -344,13 +344,14 @@ def llama_cpp(argument: str = "", **options: object) -> LlamaCpp:
 
 
 def local(argument: str = "", **options: object) -> LlamaCpp:
-    """The factory of ``--model local``: SmolLM2-135M-Instruct, from wherever its weights are.
+    """SmolLM2-135M-Instruct in the embedded engine: ``--model local``.
 
-    It shows that the machine runs; a model of this size does not reason.
+    It shows that everything works. A model of this size does not reason.
     """
     if argument:
         raise UserError(
-            f"local takes no argument, got {argument!r}; for a file of your own: --model llama_cpp:{argument}"
+            f"the model local takes no argument, got {argument!r}; for a file of your own, write --model "
+            f"llama_cpp:{argument}"
         )
     chosen = read_options(LlamaCppOptions, "local", options)
     return LlamaCpp(weights.default_weights, name=weights.FILE_NAME, options=chosen)

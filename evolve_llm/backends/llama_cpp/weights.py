@@ -84,7 +84,7 @@ def check_gguf(path: Path) -> None:
     if path.is_dir():
         inside = sorted(child.name for child in path.glob("*.gguf"))
         hint = f"; it holds {', '.join(inside[:5])}: name one of them" if inside else ""
-        raise UserError(f"the model {path} is a folder, a GGUF file is needed{hint}")
+        raise UserError(f"the model {path} is a folder, but a GGUF file is needed{hint}")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -98,11 +98,13 @@ def check_gguf(path: Path) -> None:
     if magic != _MAGIC:
         looks = magic.decode("ascii", "replace")
         raise UserError(
-            f"{path} is no GGUF file (it begins with {looks!r}); the embedded engine reads GGUF only, "
-            "other formats are for vLLM"
+            f"{path} is not a GGUF file (it begins with {looks!r}); the embedded engine reads only GGUF, "
+            "and other formats are for vLLM"
         )
     if size < SMALLEST_FILE:
-        raise UserError(f"the model file {path} has only {size} bytes: it is half-written; download it again")
+        raise UserError(
+            f"the model file {path} has only {size} bytes, so it is incomplete; download it again"
+        )
 
 
 def fingerprint(path: Path) -> str:

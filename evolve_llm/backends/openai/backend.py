@@ -97,8 +97,8 @@ class OpenAI:
         if entry is None and names and self.options.check_model:
             known = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
             raise BackendError(
-                f"the server {self.where} has no model {self._wire.model!r}; it has: {known}. "
-                "(--set engine.check_model=false asks it all the same)"
+                f"the server {self.where} has no model {self._wire.model!r}; it has: {known}. (With --set "
+                "engine.check_model=false the run starts all the same)"
             )
         info = openai_wire.model_info(self._wire.model, entry)
         owner = info.details["served by"]
@@ -188,7 +188,7 @@ class OpenAI:
 
     def _without_logprobs(self, why: str) -> UserError:
         return UserError(
-            f"the preset's fitness needs log-probabilities, and the server {self.where} gives none for "
+            f"the preset's fitness needs log-probabilities, but the server {self.where} gives none for "
             f"{self._wire.model!r} ({why}); use a server that does (vLLM, llama.cpp), or another fitness"
         )
 
@@ -212,7 +212,7 @@ class OpenAI:
                 error = AttemptError(Failure("end", "timeout", "it no longer answers even GET /models"))
         raise BackendError(
             f"the server {self.where} cannot be reached ({error}); start it or correct --base-url. Nothing "
-            "stored is lost, the same command goes on when it is there"
+            "stored is lost. The same command resumes the run once the server is there"
         )
 
     def _final(self, error: AttemptError) -> Exception:
@@ -237,7 +237,7 @@ class OpenAI:
         return listing
 
     async def _find_tokenizer(self, owner: str) -> openai_tokens.Tokenizer | None:
-        """The first that counts a probe."""
+        """The first tokenizer that can count a short probe."""
         if self._is_openai():
             return None
         for one in openai_tokens.candidates(owner, self._wire.model, self.options.extra_body):
@@ -283,12 +283,14 @@ class OpenAI:
 
 
 def openai(argument: str = "", **options: object) -> Backend:
-    """The factory of ``--model openai:NAME``: one server, or several with commas between their URLs.
+    """A model behind a server that speaks OpenAI's protocol, or behind several servers: ``--model openai:NAME``.
 
     Raises UserError without a name, with a bad URL or key.
     """
     if not argument:
-        raise UserError("openai needs a model: --model openai:NAME, with --base-url for a server of your own")
+        raise UserError(
+            "the backend openai needs a model: --model openai:NAME, with --base-url for a server of your own"
+        )
     chosen = read_options(OpenAIOptions, "openai", options)
     urls: list[str | None] = [*split_urls(chosen.base_url or os.environ.get("OPENAI_BASE_URL"))]
     servers = [OpenAI(argument, chosen.model_copy(update={"base_url": url})) for url in urls or [None]]

@@ -106,9 +106,7 @@ def checked_url(url: str | None) -> str | None:
     except ValueError:
         valid = False
     if not valid:
-        raise UserError(
-            f"the base URL {url!r} is none; write for example --base-url http://localhost:8000/v1"
-        )
+        raise UserError(f"{url!r} is not a URL; write for example --base-url http://localhost:8000/v1")
     return url
 
 
@@ -117,13 +115,14 @@ def checked_key(key: str | None, base_url: str | None) -> str:
     if key is None:
         if base_url is None or urlsplit(base_url).hostname == OPENAI_HOST:
             raise UserError(
-                "no key for OpenAI: set OPENAI_API_KEY, or name a server of your own with --base-url URL"
+                "there is no API key for OpenAI; set OPENAI_API_KEY, or name a server of your own with "
+                "--base-url URL"
             )
         return PLACEHOLDER_KEY
     key = key.strip()
     if not key.isascii() or not key.isprintable() or not key or " " in key:
         raise UserError(
-            "the API key has characters that no key has (blanks, line ends, non-ASCII); copy it again"
+            "the API key has characters that no key can have (blanks, line ends, non-ASCII); copy it again"
         )
     return key
 

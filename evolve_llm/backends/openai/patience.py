@@ -65,8 +65,9 @@ class Patience:
             return self._rng.uniform(0, bound)
         if asyncio.get_running_loop().time() + failure.after > self._ends_at:
             raise BackendError(
-                f"the server asks to come back in {failure.after:.0f} s, which is past a request's deadline "
-                f"({failure.detail}); the same command goes on later, or raise engine.deadline"
+                f"the server asks to come back in {failure.after:.0f} s, which is later than the deadline "
+                f"of a request ({failure.detail}); resume later with the same command, or raise "
+                "engine.deadline"
             )
         return failure.after + self._rng.uniform(0, min(bound, self._options.backoff))
 

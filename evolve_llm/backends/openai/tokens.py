@@ -57,7 +57,7 @@ class VllmTokenizer:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     async def count(self, post: Post, prompt: Prompt) -> int:
-        """One question."""
+        """Count the tokens of one prompt."""
         body = {"model": self.model, "messages": chat_messages(prompt), **_template_fields(self.extra)}
         return _positive(json.loads(await post("/tokenize", body))["count"])
 

@@ -51,21 +51,21 @@ class Transport:
         )
 
     async def close(self) -> None:
-        """Close all connections. Idempotent; never raises."""
+        """Close all connections. It may be called several times, and never raises."""
         client, self._client = self._client, None
         if client is not None:
             with contextlib.suppress(Exception):
                 await client.close()
 
     async def chat(self, standard: Mapping[str, Any], extra: Mapping[str, Any], limit: float) -> str:
-        """POST /chat/completions."""
+        """Send one request to ``/chat/completions``."""
         call = self._client.chat.completions.with_raw_response.create(
             **standard, extra_body=dict(extra) or None
         )
         return await self._answered(call, limit)
 
     async def models(self, limit: float) -> str:
-        """GET /models."""
+        """Ask the server for its list of models."""
         return await self._answered(self._client.models.with_raw_response.list(), limit)
 
     async def get_beside(self, path: str, limit: float) -> str:

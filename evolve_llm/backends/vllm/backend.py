@@ -62,14 +62,14 @@ class VllmOptions(Options):
             return {**values, "chat_template_kwargs": json.loads(text)}
         except ValueError:
             raise ValueError(
-                f'chat_template_kwargs is JSON, for example {{"enable_thinking": false}}, got {text!r}'
+                f'chat_template_kwargs must be JSON, for example {{"enable_thinking": false}}, got {text!r}'
             ) from None
 
     @model_validator(mode="after")
     def _a_generation_needs_an_adapter(self) -> VllmOptions:
         if self.lora_from and self.lora is None:
             raise ValueError(
-                "lora_from says from which generation on engine.lora=FOLDER answers; name the folder"
+                "lora_from names the generation from which engine.lora=FOLDER answers; name the folder too"
             )
         return self
 
@@ -143,7 +143,7 @@ class Vllm:
         if len(ids) >= self._window:
             raise RequestError(
                 "context_overflow",
-                f"the prompt has {len(ids)} tokens, the window {self._window}",
+                f"the prompt has {len(ids)} tokens, but the window has {self._window}",
             )
         self._calls += 1
         name = f"{request.id}#{self._calls}"
@@ -241,7 +241,7 @@ class Vllm:
         path = Path(self.model).expanduser()
         if not path.exists():
             raise UserError(
-                f"there is no model {path}; give a folder in Hugging Face format, or a hub's NAME/MODEL"
+                f"there is no model {path}; give a folder in Hugging Face format, or NAME/MODEL on a hub"
             )
         return path.resolve()
 
@@ -363,12 +363,14 @@ def _version() -> str:
 
 
 def vllm(argument: str = "", **options: object) -> Vllm:
-    """The factory of ``--model vllm:NAME_OR_PATH``, and of ``vllm:fly``. Any engine argument of vLLM is an option.
+    """vLLM inside this program: ``--model vllm:NAME_OR_PATH``. Any engine argument of vLLM is an option.
 
     Raises UserError without a name, and for an option that neither this backend nor the installed vLLM has.
     """
     if not argument:
-        raise UserError("vllm needs a model: --model vllm:NAME (on a hub), vllm:FOLDER or vllm:fly")
+        raise UserError(
+            "the backend vllm needs a model: --model vllm:NAME (on a hub), vllm:FOLDER or vllm:fly"
+        )
     own = {name: value for name, value in options.items() if name in VllmOptions.model_fields}
     rest = {name: value for name, value in options.items() if name not in own}
     known = vllm_options.argument_names()

@@ -21,9 +21,9 @@ class Chat:
     ) -> None:
         if template is None and getattr(tokenizer, "chat_template", "") is None:
             raise UserError(
-                f"the model {model!r} has no chat template (a base model, mostly): name a Jinja file with "
-                "--set engine.chat_template=FILE, for plain continuation one of the single line "
-                "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+                f"the model {model!r} has no chat template (most base models have none). Name a Jinja file "
+                "with --set engine.chat_template=FILE. For plain continuation, the file needs only this "
+                "line: {% for message in messages %}{{ message['content'] }}{% endfor %}"
             )
         self._tokenizer = tokenizer
         self._arguments = {"add_generation_prompt": True, **template_kwargs}

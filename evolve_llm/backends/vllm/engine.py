@@ -53,8 +53,8 @@ def import_vllm() -> Any:
         raise UserError(f"vLLM cannot be imported ({error}): {vllm_options.INSTALL}; {server}") from error
     except Exception as error:  # a library beneath it that does not fit
         raise UserError(
-            f"vLLM cannot be imported ({type(error).__name__}: {error}). On a machine without a GPU this helps, "
-            f"mostly: pip uninstall -y torchvision torchaudio torchcodec; {server}"
+            f"vLLM cannot be imported ({type(error).__name__}: {error}). On a machine without a GPU, this "
+            f"usually helps: pip uninstall -y torchvision torchaudio torchcodec; {server}"
         ) from error
     return vllm
 
@@ -86,7 +86,7 @@ class Running:
         return ""
 
     def stop(self) -> None:
-        """End everything. Never raises."""
+        """End the engine and its threads. Never raises."""
         with contextlib.suppress(Exception):
             self.engine.shutdown()
             self.engine.shutdown = _nothing  # which its __del__ calls again, when Python may be half gone

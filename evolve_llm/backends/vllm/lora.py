@@ -43,26 +43,28 @@ def read_adapter(folder: str | Path, base: Path | None) -> Adapter:
     """
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
-        raise UserError(f"engine.lora={folder}: there is no such folder; name the one with {CONFIG} in it")
+        raise UserError(f"engine.lora={folder}: there is no such folder; name the folder that holds {CONFIG}")
     config = _config(path)
     rank = config.get("r")
     if not isinstance(rank, int) or not 1 <= rank <= RANKS[-1]:
         raise UserError(f"{path / CONFIG} has the rank r={rank!r}; vLLM takes 1 to {RANKS[-1]}")
     if config.get("peft_type", "LORA") != "LORA" or config.get("use_dora"):
         kind = "DoRA" if config.get("use_dora") else config["peft_type"]
-        raise UserError(f"the adapter {path} is {kind}; vLLM takes plain LoRA only: merge it into the model")
+        raise UserError(
+            f"the adapter {path} is {kind}; vLLM takes only plain LoRA; merge the adapter into the model"
+        )
     if config.get("modules_to_save"):
         raise UserError(
-            f"the adapter {path} replaces whole modules (modules_to_save={config['modules_to_save']}), which vLLM "
-            "cannot load beside a base model: merge it into the model"
+            f"the adapter {path} replaces whole modules (modules_to_save={config['modules_to_save']}), "
+            "which vLLM cannot load beside a base model; merge the adapter into the model"
         )
     weights = path / WEIGHTS
     if not weights.is_file():
         if (path / PICKLED).is_file():
             raise UserError(
-                f"the adapter {path} has {PICKLED} only; save it as {WEIGHTS} (safetensors) again"
+                f"the adapter {path} has only {PICKLED}; save it again as {WEIGHTS} (safetensors)"
             )
-        raise UserError(f"the adapter {path} has no {WEIGHTS}: it was not saved, or saved elsewhere")
+        raise UserError(f"the adapter {path} has no {WEIGHTS}; it was not saved, or it was saved elsewhere")
     shapes = tensor_shapes(weights)
     fault = misfit(shapes, rank, base_shapes(base) if base is not None else {})
     if fault is not None:
@@ -75,11 +77,11 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         found = json.loads((path / CONFIG).read_text("utf-8"))
     except FileNotFoundError:
-        raise UserError(f"engine.lora={path} is no adapter: it has no {CONFIG}") from None
+        raise UserError(f"engine.lora={path} is not an adapter: it has no {CONFIG}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path / CONFIG} cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise UserError(f"{path / CONFIG} holds no JSON object")
+        raise UserError(f"{path / CONFIG} does not hold a JSON object")
     return found
 
 
@@ -96,9 +98,9 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
             (entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is no safetensors file: {error}") from None
+        raise UserError(f"{path} is not a safetensors file: {error}") from None
     if path.stat().st_size < 8 + length + ends:
-        raise UserError(f"{path} is cut short: it has {path.stat().st_size} bytes of {8 + length + ends}")
+        raise UserError(f"{path} is incomplete: it has {path.stat().st_size} of {8 + length + ends} bytes")
     return shapes
 
 

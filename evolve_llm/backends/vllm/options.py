@@ -70,7 +70,7 @@ def refuse_unknown(given: Iterable[str], own: Iterable[str], arguments: Iterable
         if name in own or name in arguments:
             continue
         if name == "model":
-            lines.append("option model of the backend vllm: the model stands in --model vllm:NAME_OR_PATH")
+            lines.append("option model of the backend vllm: give the model as --model vllm:NAME_OR_PATH")
             continue
         hint = did_you_mean(name.replace("-", "_"), [*own, *arguments])
         lines.append(
@@ -189,7 +189,7 @@ def _words(name: str, value: Any, action: Any) -> list[str] | None:
     if switches:
         told = {"true": True, "false": False}.get(str(value).lower())
         if told is None:
-            raise UserError(f"option {name} of the backend vllm is true or false, got {value!r}")
+            raise UserError(f"option {name} of the backend vllm must be true or false, got {value!r}")
         return [flag] if told else [f"--no-{name.replace('_', '-')}"]
     if isinstance(value, list | tuple | set):
         return [flag, *map(str, value)] if action.nargs else [f"{flag}={json.dumps(list(value))}"]

@@ -73,7 +73,7 @@ def read_logprobs(
         return (), ()
     drawn = tuple(float(entries[token].logprob) for token, entries in zip(token_ids, given, strict=True))
     if not all(map(math.isfinite, drawn)):
-        raise RequestError("malformed_response", "vLLM gave a log-probability that is no finite number")
+        raise RequestError("malformed_response", "vLLM gave a log-probability that is not a finite number")
     ranked = sorted(given[0].values(), key=lambda one: -float(one.logprob))
     likeliest = [one for one in ranked if math.isfinite(one.logprob)][:ALTERNATIVES]
     return drawn, tuple((str(one.decoded_token), float(one.logprob)) for one in likeliest)
@@ -88,9 +88,9 @@ def sort_failure(error: Exception, *, dead: bool, last_words: str = "") -> Excep
     detail = " ".join(f"{type(error).__name__}: {error.__cause__ or error}".split())[:500]
     if dead or "EngineDeadError" in names:
         return BackendError(
-            f"vLLM's engine died while it worked ({last_words or 'its process was killed'}). Where memory ran out, "
-            "lower engine.max_num_seqs or engine.gpu_memory_utilization. Nothing stored is lost, the same command "
-            "goes on with a fresh engine"
+            f"vLLM's engine died while it worked ({last_words or 'its process was killed'}). If memory ran "
+            "out, lower engine.max_num_seqs or engine.gpu_memory_utilization. Nothing stored is lost. The "
+            "same command resumes the run with a fresh engine"
         )
     if names & {"ValueError", "TypeError", "VLLMClientError", "VLLMValidationError"}:
         return RequestError("context_overflow" if _OVERFLOW.search(detail) else "bad_request", detail)

@@ -70,7 +70,8 @@ def channels_of(tokenizer: Any) -> Split:
     marks = {vocabulary[token]: token for token in (_CHANNEL, _MESSAGE, *_ENDS) if token in vocabulary}
     if len(marks) < 2 + len(_ENDS):
         raise UserError(
-            f"the reasoning parser {GPT_OSS!r} is for gpt-oss: this model's tokenizer lacks its special tokens"
+            f"the reasoning parser {GPT_OSS!r} is for gpt-oss, and the tokenizer of this model lacks its "
+            "special tokens"
         )
 
     def split(_: str, ids: Sequence[int]) -> tuple[str, str]:
