@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,9 @@ class Options(BaseModel):
         extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True, protected_namespaces=()
     )
 
+
+Seeds = Literal["request", "none"]
+"""Whether a request carries its seed: with ``none`` an engine may draw faster, and no text can be had again."""
 
 Chosen = TypeVar("Chosen", bound=Options)
 

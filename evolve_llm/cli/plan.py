@@ -81,6 +81,7 @@ def _plain(session: Session, found: Estimate) -> dict[str, Any]:
         "plans_ahead": session.scheme.plans_ahead,
         "concurrency": session.concurrency or session.backend.capacity,
         "oracle": session.scheme.oracle,
+        "seeds": None if session.info is None else session.info.details.get("seeds"),
         "preset": session.scheme.preset.plain(),
     }
 
@@ -132,6 +133,10 @@ def _print(data: dict[str, Any]) -> None:
     }
     if read := _parents(data):
         lines["parents"] = read
+    if data["seeds"] == "none":
+        lines["seeds"] = (
+            "not sent (engine.seeds=none): a repeated run gives other texts; resuming works as ever"
+        )
     if data["oracle"]:
         lines["oracle"] = "the fitness reads the references: an upper bound, not a result"
     table = Table.grid(padding=(0, 2))

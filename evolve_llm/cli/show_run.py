@@ -19,7 +19,7 @@ def print_run(run: Run, shown: int | None) -> None:
 
     out = console()
     table = Table.grid(padding=(0, 2))
-    for name, value in _settings(run).items():
+    for name, value in settings_of(run).items():
         table.add_row(styled(name, "bold"), styled(one_line(value, 400)))
     out.print(table)
     result = run.plain()
@@ -28,7 +28,8 @@ def print_run(run: Run, shown: int | None) -> None:
     print_answers(out, result, shown)
 
 
-def _settings(run: Run) -> dict[str, str]:
+def settings_of(run: Run) -> dict[str, str]:
+    """What a run was, in words, by name."""
     preset, environment = run.config["preset"], run.environment
     sampling = ", ".join(f"{key}={value}" for key, value in preset["sampling"].items() if value != [])
     operators = ", ".join(
@@ -46,7 +47,12 @@ def _settings(run: Run) -> dict[str, str]:
         "sampling": sampling,
         "model": str(run.config["model"]),
         "problems": f"{run.config['problems']['count']} of {environment.get('problems') or 'a Python list'}",
-        "seed": str(run.config["seed"]),
+        "seed": f"{run.config['seed']}"
+        + (
+            ", not sent to the engine: a repeated run gives other texts"
+            if environment.get("model", {}).get("seeds") == "none"
+            else ""
+        ),
     }
 
 

@@ -35,6 +35,10 @@ from evolve_llm.session.identity import changes, config_digest, environment, run
 
 DEFAULT_RUNS = Path("runs")
 
+UNSEEDED = (
+    "requests carry no seed (engine.seeds=none): a repeated run gives other texts; resuming works as ever"
+)
+
 
 @dataclass
 class Session:
@@ -147,6 +151,8 @@ class Session:
         described = environment(self.info, self.problems if isinstance(self.problems, str) else None)
         self._store = Store.open_for_run(self.path, self.config, described, self.items)
         self.warnings = changes(read_run_json(self.path)["environment"], described)
+        if self.info.details.get("seeds") == "none":
+            self.warnings.append(UNSEEDED)
         self.evolution = Evolution(
             self.items,
             self.scheme,

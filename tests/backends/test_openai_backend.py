@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asking import FIRST, ask, run, use
 from fake_server import KEY, MODEL, FakeServer
 
+from evolve_llm import Problem, Run, Session
 from evolve_llm.backends.openai.backend import OpenAI, openai
 from evolve_llm.backends.openai.options import OpenAIOptions
+from evolve_llm.cli.show_run import settings_of
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, Message, Prompt, Request, Sampling
 
@@ -220,7 +223,7 @@ def test_what_is_asked(server: FakeServer) -> None:
 
 
 def test_hidden_sampling_defaults_of_vllm_are_switched_off(server: FakeServer) -> None:
-    run(use(backend(server, send_seed=False), ask()))
+    run(use(backend(server, seeds="none"), ask()))
     (body,) = server.bodies
     assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (-1, 0.0, 1.0)
     assert "seed" not in body
@@ -304,3 +307,33 @@ def test_mistakes_are_found_before_anything_is_sent(argument: str, options: Any,
 def test_the_pool_can_follow_the_servers_load_unless_the_user_set_a_limit() -> None:
     assert OpenAIOptions().connections > OpenAIOptions().capacity * 4
     assert OpenAIOptions(capacity=64).connections == 68
+
+
+def test_requests_without_seeds_are_said_to_be_without(server: FakeServer, tmp_path: Path) -> None:
+    """A run whose texts cannot be had again says so while it runs, in its directory, and when it is shown."""
+    problems = [Problem("p", "What is 2 + 2?", "boxed", "exact", "4")]
+    options = {"base_url": server.url, "api_key": KEY, "seeds": "none"}
+    out = tmp_path / "run"
+    session = Session(problems, "smoke", f"openai:{MODEL}", out=out, engine=options)
+
+    async def whole() -> list[str]:
+        async with session:
+            async for _ in session.generations():
+                pass
+            return session.warnings
+
+    assert any("no seed" in one for one in asyncio.run(whole()))
+    assert all("seed" not in body for body in server.bodies if "messages" in body)
+    found = Run(out)
+    assert found.environment["model"]["seeds"] == "none"
+    assert "a repeated run gives other texts" in settings_of(found)["seed"]
+    again = Session(problems, "smoke", f"openai:{MODEL}", out=out, engine=options)
+    asked = len(server.bodies)
+    asyncio.run(_started_and_closed(again))
+    assert len(server.bodies) == asked
+
+
+async def _started_and_closed(session: Session) -> None:
+    async with session:
+        async for _ in session.generations():
+            pass

@@ -183,6 +183,7 @@ def test_an_engines_process_ends_with_the_program_that_started_it(tmp_path: Path
 @given(st.integers(0, 2**63 - 1))
 def test_a_seed_is_one_that_vllm_takes_and_keeps(seed: int) -> None:
     assert sampling_arguments(ask(seed=seed))["seed"] == seed < SEED_LIMIT
+    assert "seed" not in sampling_arguments(ask(seed=seed), seeded=False)
 
 
 def test_every_sampler_is_named_and_neutral_unless_it_was_set() -> None:

@@ -71,7 +71,12 @@ class OpenAI:
         if field is None:
             field = "max_completion_tokens" if self._is_openai() else "max_tokens"
         self._wire = Wire(
-            model, field, self.options.send_seed, self.options.top_logprobs, None, self.options.extra_body
+            model,
+            field,
+            self.options.seeds == "request",
+            self.options.top_logprobs,
+            None,
+            self.options.extra_body,
         )
         self._transport = Transport(self.base_url, key, self.options)
         self._jitter = Random()  # its own generator: the global one belongs to the operators
@@ -109,7 +114,12 @@ class OpenAI:
         return replace(
             info,
             context_length=self.options.context_length or info.context_length,
-            details={**info.details, "server": self.where, "prompt lengths": counted},
+            details={
+                **info.details,
+                "server": self.where,
+                "prompt lengths": counted,
+                "seeds": self.options.seeds,
+            },
         )
 
     async def generate(self, request: Request) -> Completion:

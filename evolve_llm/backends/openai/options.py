@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from evolve_llm.backends.options import Options
+from evolve_llm.backends.options import Options, Seeds
 from evolve_llm.nouns.errors import UserError
 
 OPENAI_HOST = "api.openai.com"
@@ -43,7 +43,10 @@ class OpenAIOptions(Options):
     empty_attempts: int = Field(default=3, ge=1, description="attempts at an answer without any text")
     backoff: float = Field(default=1, ge=0, description="longest pause after the first failure, then doubled")
     backoff_limit: float = Field(default=60, ge=0, description="longest pause at all, unless the server asks")
-    send_seed: bool = Field(default=True, description="send the seed; off for servers that refuse it")
+    seeds: Seeds = Field(
+        default="request",
+        description="none: requests carry no seed, so that a repeated run gives other texts",
+    )
     max_tokens_field: str | None = Field(
         default=None, pattern="^max_(completion_)?tokens$", description="none: by what the server understands"
     )

@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 
 from evolve_llm.backends.base import Load
 from evolve_llm.backends.messages import well_formed
-from evolve_llm.backends.options import Options, read_options
+from evolve_llm.backends.options import Options, Seeds, read_options
 from evolve_llm.backends.vllm import engine as vllm_engine
 from evolve_llm.backends.vllm import fly as vllm_fly
 from evolve_llm.backends.vllm import lora as vllm_lora
@@ -50,6 +50,10 @@ class VllmOptions(Options):
     )
     lora: Path | None = Field(default=None, description="folder of a LoRA adapter as PEFT saves it")
     lora_from: int = Field(default=0, ge=0, description="the adapter answers from this generation on")
+    seeds: Seeds = Field(
+        default="request",
+        description="none: vLLM draws whole batches at once, and a repeated run gives other texts",
+    )
     verbose: bool = Field(default=False, description="vLLM's own log on standard error")
 
     @model_validator(mode="before")
@@ -257,6 +261,7 @@ class Vllm:
             "device": str(config.device_config.device_type),
             "quantization": str(config.model_config.quantization or "none"),
             "max_model_len": str(self._window),
+            "seeds": self.options.seeds,
             "parallel": f"{config.parallel_config.tensor_parallel_size} x {config.parallel_config.data_parallel_size}",
         }
         found = [] if folder is None else [vllm_options.folder_fingerprint(folder)]
@@ -288,7 +293,7 @@ class Vllm:
         keep = self._reasoning is not None and self._reasoning.keep_special
         try:
             return SamplingParams(
-                **vllm_outputs.sampling_arguments(request),
+                **vllm_outputs.sampling_arguments(request, seeded=self.options.seeds == "request"),
                 skip_special_tokens=not keep,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )

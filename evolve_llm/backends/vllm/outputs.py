@@ -21,8 +21,11 @@ _OVERFLOW = re.compile(
 )
 
 
-def sampling_arguments(request: Request) -> dict[str, Any]:
-    """A request as keyword arguments of vLLM's ``SamplingParams``. Every sampler is named."""
+def sampling_arguments(request: Request, *, seeded: bool = True) -> dict[str, Any]:
+    """A request as keyword arguments of vLLM's ``SamplingParams``. Every sampler is named.
+
+    ``seeded``: with its seed; vLLM then draws each of these requests by itself, in Python.
+    """
     sampling = request.sampling
     found: dict[str, Any] = {
         "n": 1,
@@ -34,8 +37,9 @@ def sampling_arguments(request: Request) -> dict[str, Any]:
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
         "max_tokens": sampling.max_tokens,
-        "seed": request.seed % SEED_LIMIT,
     }
+    if seeded:
+        found["seed"] = request.seed % SEED_LIMIT
     if sampling.stop:
         found["stop"] = list(sampling.stop)
     if request.logprobs:
