@@ -16,6 +16,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evolve_llm.analysis.genealogy import genealogy
+    from evolve_llm.analysis.logbook import Observer
     from evolve_llm.analysis.run import Run
     from evolve_llm.engine.evolution import Generation
     from evolve_llm.nouns.candidate import Candidate, Fitness
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         stopping,
         variation,
     )
+    from evolve_llm.scheme.penalty import delta_penalty
     from evolve_llm.scheme.plan import Plan
     from evolve_llm.scheme.preset import Preset, load_preset
     from evolve_llm.scheme.problem_sets import load_problems
@@ -57,11 +60,14 @@ _HOMES = {
         "Consult", "Copy", "Final", "adaptation", "evaluation", "finishing", "replacement", "selection",
         "stopping", "variation",
     ),
+    "scheme.penalty": ("delta_penalty",),
     "scheme.plan": ("Plan",),
     "scheme.preset": ("Preset", "load_preset"),
     "nouns.problem": ("Problem",),
     "scheme.problem_sets": ("load_problems",),
     "nouns.request": ("Completion", "Message", "Prompt", "Request", "Sampling"),
+    "analysis.genealogy": ("genealogy",),
+    "analysis.logbook": ("Observer",),
     "analysis.run": ("Run",),
     "session.session": ("Session", "evolve"),
     "nouns.verdict": ("Grade", "Verdict"),
@@ -70,10 +76,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "BackendError", "Candidate", "Completion", "Consult", "Copy", "EvolveError", "Final", "Fitness",
-    "Generation", "Grade", "Message", "OperatorError", "Plan", "Preset", "Problem", "Prompt", "Request",
-    "RequestError", "Run", "Sampling", "Session", "StoreError", "UserError", "Verdict", "adaptation",
-    "evaluation", "evolve", "finishing", "load_preset", "load_problems", "replacement", "selection",
-    "stopping", "variation",
+    "Generation", "Grade", "Message", "Observer", "OperatorError", "Plan", "Preset", "Problem", "Prompt",
+    "Request", "RequestError", "Run", "Sampling", "Session", "StoreError", "UserError", "Verdict", "adaptation",
+    "delta_penalty", "evaluation", "evolve", "finishing", "genealogy", "load_preset", "load_problems",
+    "replacement", "selection", "stopping", "variation",
 ]  # fmt: skip
 
 

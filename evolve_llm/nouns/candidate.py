@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from deap import base
 
@@ -21,7 +22,8 @@ class Status(StrEnum):
 class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
     """One maximised objective. ``fitness_class`` makes others; weights are only ever +1 or -1.
 
-    DEAP's own ``creator`` makes a new class at every unpickle; a plain class serves every selector.
+    DEAP's own ``creator`` makes a new class at every unpickle; here each tuple of weights has one class, which
+    pickle finds by its name in any process.
     """
 
     weights: tuple[float, ...] = (1.0,)
@@ -37,14 +39,34 @@ class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
         self.values = tuple(float(value) for value in values)
 
 
+_KINDS: dict[str, type[Fitness]] = {}
+_LETTERS = {1.0: "P", -1.0: "M"}
+_PREFIX = "Fitness_"
+
+
 def fitness_class(weights: Sequence[float]) -> type[Fitness]:
-    """A Fitness with these weights. Raises ValueError on a weight other than 1 or -1."""
+    """The Fitness with these weights, the same class at every call.
+
+    It is called ``Fitness_`` and a letter for each weight, P for 1 and M for -1; the weights ``(1,)`` are Fitness
+    itself. Raises ValueError on a weight other than 1 or -1.
+    """
     wanted = tuple(float(weight) for weight in weights)
     if not wanted or any(weight not in (1.0, -1.0) for weight in wanted):
         raise ValueError(f"fitness weights must each be 1 or -1 (scale the values instead), got {wanted}")
     if wanted == (1.0,):
         return Fitness
-    return type("Fitness", (Fitness,), {"weights": wanted})
+    name = _PREFIX + "".join(_LETTERS[weight] for weight in wanted)
+    return _KINDS.setdefault(name, _KINDS.get(name) or type(name, (Fitness,), {"weights": wanted}))
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module
+
+    def __getattr__(name: str) -> type[Fitness]:
+        """The fitness class of this name: how pickle finds one that this process has not made yet."""
+        letters = name.removeprefix(_PREFIX)
+        if letters in ("", "P", name) or set(letters) - set("PM"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return fitness_class([1.0 if letter == "P" else -1.0 for letter in letters])
 
 
 @dataclass(slots=True, eq=False)
@@ -103,3 +125,11 @@ class Candidate:
     def failed(self) -> bool:
         """Whether there is no text at all."""
         return self.status is Status.FAILED
+
+    def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[type[Candidate], dict[str, Any]]]:
+        """By field, so that every protocol of pickle works and a checkpoint outlives a new field."""
+        return _restored, (type(self), {one.name: getattr(self, one.name) for one in fields(self)})
+
+
+def _restored(kind: type[Candidate], values: Mapping[str, Any]) -> Candidate:
+    return kind(**values)

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.scheme import registry
+from evolve_llm.scheme.deap_names import refuse_what_cannot_work
 from evolve_llm.scheme.operator import MACHINE_KEYWORDS, declared, own_parameters, settled
 from evolve_llm.scheme.plan import Choice, plan_generation
 from evolve_llm.scheme.preset import OperatorSpec, Preset, reference_of
@@ -155,6 +156,7 @@ def build(preset: Preset, prompts: Path | None = None) -> Scheme:
 def check(scheme: Scheme) -> None:
     """Whether the operators fit each other. Raises UserError; also to be called after re-registering."""
     preset, toolbox = scheme.preset, scheme.toolbox
+    refuse_what_cannot_work(toolbox)
     if not hasattr(toolbox, "evaluate"):
         for alias in ("select", "replace", "finish", *scheme.stops):
             function = getattr(toolbox, alias)
