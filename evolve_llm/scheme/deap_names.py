@@ -5,8 +5,10 @@ Pure: reads a toolbox, calls nothing in it. docs/deap.md has the same as a table
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from deap import base
@@ -48,6 +50,10 @@ FOREIGN = {
 """Modules of DEAP none of whose functions fits an alias of this toolbox, each with the reason."""
 
 
+DECORATORS = ("deap.tools.support", "deap.tools.constraint", "deap.gp")
+"""Those that decorate operators, and are found inside other decorators."""
+
+
 def refuse_what_cannot_work(toolbox: base.Toolbox) -> None:
     """Look for aliases that are never called, and for DEAP's functions and decorators that do not fit.
 
@@ -61,8 +67,10 @@ def refuse_what_cannot_work(toolbox: base.Toolbox) -> None:
     for alias, function in vars(toolbox).items():
         if alias == "clone":
             continue
-        for layer in _layers(function):
+        for layer, enclosed in _layers(function):
             module = str(layer.__globals__.get("__name__", ""))
+            if enclosed and (module not in DECORATORS or "<locals>" not in layer.__code__.co_qualname):
+                continue  # an operator of one's own may well call a function of DEAP that it was given
             for name, why in FOREIGN.items():
                 if module == name or module.startswith(f"{name}."):
                     raise UserError(f"toolbox.{alias}: {_name(layer)} of {module} cannot work here: {why}")
@@ -73,24 +81,29 @@ def _name(function: FunctionType) -> str:
     return function.__code__.co_qualname.partition(".")[0]
 
 
-def _layers(function: Callable[..., Any]) -> Iterator[FunctionType]:
-    """The plain functions that an alias is made of: through partials, ``__wrapped__`` and what decorators enclose."""
-    waiting: list[Any] = [function]
+def _layers(function: Callable[..., Any]) -> Iterator[tuple[FunctionType, bool]]:
+    """The plain functions that an alias is made of, and whether one is only enclosed by another.
+
+    Looks through partials, bound methods, ``__wrapped__``, and what decorators without ``functools.wraps`` enclose.
+    """
+    waiting: list[tuple[Any, bool]] = [(function, False)]
     seen: set[int] = set()
     while waiting:
-        one = waiting.pop()
+        one, enclosed = waiting.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
-        inner = getattr(one, "func", None) or getattr(one, "__func__", None)
-        if inner is not None:
-            waiting.append(inner)
-        if not isinstance(one, FunctionType):
-            continue
-        yield one
-        waiting.append(getattr(one, "__wrapped__", None))
-        for cell in one.__closure__ or ():
-            try:
-                waiting.append(cell.cell_contents)
-            except ValueError:  # a name that the enclosing function has not bound yet
-                continue
+        if isinstance(one, functools.partial):
+            waiting.append((one.func, enclosed))
+        elif isinstance(one, MethodType):
+            waiting.append((one.__func__, enclosed))
+        elif isinstance(one, FunctionType):
+            yield one, enclosed
+            waiting.append((getattr(one, "__wrapped__", None), enclosed))
+            waiting += [(value, True) for value in _enclosed(one)]
+
+
+def _enclosed(function: FunctionType) -> Iterator[Any]:
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # a name that the enclosing function has not bound yet
+            yield cell.cell_contents
