@@ -20,6 +20,7 @@ PAGES = [
     "docs/concepts.md",
     "docs/operators.md",
     "docs/new_operator.md",
+    "docs/deap.md",
     "docs/run_directory.md",
 ]
 
