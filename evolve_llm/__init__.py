@@ -20,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from evolve_llm.analysis.genealogy import genealogy
+    from evolve_llm.analysis.logbook import Observer
     from evolve_llm.analysis.run import Run
     from evolve_llm.engine.evolution import Generation
     from evolve_llm.nouns.candidate import Candidate, Fitness
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         variation,
     )
     from evolve_llm.scheme.operator import Ask, Consult, Copy, Final, Steps
+    from evolve_llm.scheme.penalty import delta_penalty
     from evolve_llm.scheme.plan import Plan
     from evolve_llm.scheme.preset import Preset, load_preset
     from evolve_llm.scheme.problem_sets import load_problems
@@ -59,11 +62,14 @@ _HOMES = {
         "adaptation", "evaluation", "finishing", "replacement", "selection", "stopping", "variation",
     ),
     "scheme.operator": ("Ask", "Consult", "Copy", "Final", "Steps"),
+    "scheme.penalty": ("delta_penalty",),
     "scheme.plan": ("Plan",),
     "scheme.preset": ("Preset", "load_preset"),
     "nouns.problem": ("Problem",),
     "scheme.problem_sets": ("load_problems",),
     "nouns.request": ("Completion", "Message", "Prompt", "Request", "Sampling"),
+    "analysis.genealogy": ("genealogy",),
+    "analysis.logbook": ("Observer",),
     "analysis.run": ("Run",),
     "session.session": ("Session", "evolve"),
     "nouns.verdict": ("Grade", "Verdict"),
@@ -72,10 +78,10 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Ask", "BackendError", "Candidate", "Completion", "Consult", "Copy", "EvolveError", "Final", "Fitness",
-    "Generation", "Grade", "Message", "OperatorError", "Plan", "Preset", "Problem", "Prompt", "Request",
-    "RequestError", "Run", "Sampling", "Session", "Steps", "StoreError", "UserError", "Verdict", "adaptation",
-    "evaluation", "evolve", "finishing", "load_preset", "load_problems", "replacement", "selection",
-    "stopping", "variation",
+    "Generation", "Grade", "Message", "Observer", "OperatorError", "Plan", "Preset", "Problem", "Prompt",
+    "Request", "RequestError", "Run", "Sampling", "Session", "Steps", "StoreError", "UserError", "Verdict",
+    "adaptation", "delta_penalty", "evaluation", "evolve", "finishing", "genealogy", "load_preset", "load_problems",
+    "replacement", "selection", "stopping", "variation",
 ]  # fmt: skip
 
 

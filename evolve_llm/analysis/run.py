@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,9 @@ from evolve_llm.record.store import Store, StoredPopulation
 
 if TYPE_CHECKING:
     import networkx as nx
+    from deap import tools
+
+    from evolve_llm.analysis.logbook import Replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,38 @@ class Run:
                 row.completion_tokens += completion
                 row.cached_tokens += cached
         return [row for row in rows if row.problems or row.requests]
+
+    def replay(self, on_generation: Callable[[Replayed], None]) -> None:
+        """Give every finished generation to a function, problem by problem, oldest first: an ``Observer``, say.
+
+        Its members have their texts and the fitness they had in it. What is not stored of a candidate (see there)
+        has its default.
+        """
+        from evolve_llm.analysis.logbook import replayed
+
+        for problem, populations in self.populations():
+            for stored in populations:
+                on_generation(replayed(problem, stored))
+
+    def logbook(
+        self, statistics: tools.Statistics | tools.MultiStatistics | None = None, problem: str | None = None
+    ) -> tools.Logbook:
+        """DEAP's Logbook of one problem, a row a generation, as ``evolve_llm.analysis.logbook`` describes.
+
+        ``problem`` may be left out where the run has one. Raises UserError where it has several, or no such problem.
+        """
+        from evolve_llm.analysis.logbook import Observer
+
+        observer = Observer(statistics)
+        self.replay(observer)
+        if problem is None:
+            return observer.logbook
+        if problem not in observer.logbooks:
+            listed = ", ".join(list(observer.logbooks)[:10]) or "none"
+            raise UserError(
+                f"no finished generation of a problem {problem!r} in {self.path}; there are those of {listed}"
+            )
+        return observer.logbooks[problem]
 
     def lineage(self, problem: str | None = None) -> nx.DiGraph[str]:
         """Who descends from whom, as a graph that ``evolve_llm.analysis.lineage`` describes.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deap import base
 
@@ -23,17 +22,11 @@ class Status(StrEnum):
 class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
     """One maximised objective. ``fitness_class`` makes others; weights are only ever +1 or -1.
 
-    It pickles and copies by its weights and values, so a checkpoint can be read in another process. DEAP's own
-    ``creator`` makes a new class at every unpickle; here equal weights share one class.
+    DEAP's own ``creator`` makes a new class at every unpickle; here each tuple of weights has one class, which
+    pickle finds by its name in any process.
     """
 
     weights: tuple[float, ...] = (1.0,)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (self.weights, self.wvalues)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Fitness:
-        return _restored(self.weights, self.wvalues)
 
     def assign(self, values: Sequence[float]) -> None:
         """Set the values. Raises ValueError on NaN or infinity (NaN beats everything inside DEAP)."""
@@ -46,23 +39,34 @@ class Fitness(base.Fitness):  # type: ignore[misc]  # deap has no types
         self.values = tuple(float(value) for value in values)
 
 
+_KINDS: dict[str, type[Fitness]] = {}
+_LETTERS = {1.0: "P", -1.0: "M"}
+_PREFIX = "Fitness_"
+
+
 def fitness_class(weights: Sequence[float]) -> type[Fitness]:
-    """The Fitness with these weights, one class for all who ask. Raises ValueError on a weight other than 1 or -1."""
+    """The Fitness with these weights, the same class at every call.
+
+    It is called ``Fitness_`` and a letter for each weight, P for 1 and M for -1; the weights ``(1,)`` are Fitness
+    itself. Raises ValueError on a weight other than 1 or -1.
+    """
     wanted = tuple(float(weight) for weight in weights)
     if not wanted or any(weight not in (1.0, -1.0) for weight in wanted):
         raise ValueError(f"fitness weights must each be 1 or -1 (scale the values instead), got {wanted}")
-    return _class_of(wanted)
+    if wanted == (1.0,):
+        return Fitness
+    name = _PREFIX + "".join(_LETTERS[weight] for weight in wanted)
+    return _KINDS.setdefault(name, _KINDS.get(name) or type(name, (Fitness,), {"weights": wanted}))
 
 
-@functools.cache
-def _class_of(weights: tuple[float, ...]) -> type[Fitness]:
-    return Fitness if weights == Fitness.weights else type("Fitness", (Fitness,), {"weights": weights})
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module
 
-
-def _restored(weights: tuple[float, ...], wvalues: tuple[float, ...]) -> Fitness:
-    made = fitness_class(weights)()
-    made.wvalues = tuple(wvalues)
-    return made
+    def __getattr__(name: str) -> type[Fitness]:
+        """The fitness class of this name: how pickle finds one that this process has not made yet."""
+        letters = name.removeprefix(_PREFIX)
+        if letters in ("", "P", name) or set(letters) - set("PM"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return fitness_class([1.0 if letter == "P" else -1.0 for letter in letters])
 
 
 UNSTORED = {"stored": False}
@@ -125,3 +129,11 @@ class Candidate:
     def failed(self) -> bool:
         """Whether the candidate failed, so that it has no text at all."""
         return self.status is Status.FAILED
+
+    def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[type[Candidate], dict[str, Any]]]:
+        """By field, so that every protocol of pickle works and a checkpoint outlives a new field."""
+        return _restored, (type(self), {one.name: getattr(self, one.name) for one in fields(self)})
+
+
+def _restored(kind: type[Candidate], values: Mapping[str, Any]) -> Candidate:
+    return kind(**values)

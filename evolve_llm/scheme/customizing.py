@@ -10,6 +10,7 @@ from typing import Any
 from deap import base
 
 from evolve_llm.nouns.errors import UserError
+from evolve_llm.scheme.deap_names import refuse_what_cannot_work
 from evolve_llm.scheme.declarations import (
     ENGINE_KEYWORDS,
     Adaptation,
@@ -40,6 +41,7 @@ def customized(
     toolbox = scheme.toolbox
     before = {alias: scheme.operator(alias) for alias in scheme.kinds}
     customize(toolbox)
+    refuse_what_cannot_work(toolbox)
     for alias, function in vars(toolbox).items():
         unused = alias not in scheme.kinds and alias not in _NEW
         if unused and (alias in _ROLES or alias.startswith(("vary_", "stop_"))):

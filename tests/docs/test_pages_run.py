@@ -25,6 +25,7 @@ PAGES = [
     "docs/context.md",
     "docs/operators.md",
     "docs/new_operator.md",
+    "docs/deap.md",
     "docs/run_directory.md",
 ]
 
