@@ -106,6 +106,16 @@ async def load_of(backend: Backend) -> Load | None:
     return found
 
 
+async def revived(backend: Backend) -> ModelInfo | None:
+    """What a model says of itself that was gone and answers again; None where it does not, or cannot come back.
+
+    Asks the backend's own ``async revive() -> ModelInfo | None``, where it has one.
+    """
+    asked = getattr(backend, "revive", None)
+    found: ModelInfo | None = None if asked is None else await asked()
+    return found
+
+
 def make_backend(spec: str, options: Mapping[str, Any] | None = None) -> Backend:
     """A backend from ``NAME[:ARGUMENT]`` and its options. Raises UserError on anything that cannot work."""
     name, _, argument = spec.partition(":")

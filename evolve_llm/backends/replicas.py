@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from evolve_llm.backends.base import Backend, Load, load_of, token_starts
+from evolve_llm.backends.admission import INTERVAL, Admission
+from evolve_llm.backends.base import Backend, Load, load_of, revived, token_starts
 from evolve_llm.nouns.errors import BackendError, UserError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
+
+SPREAD = 4
+"""Requests by which a home must exceed twice the least busy replica before one goes there."""
+
+FIRST_LOOK, LAST_LOOK = 1.0, 30.0
+"""Seconds until a replica that was put aside is asked whether it answers again: at first, and in the end."""
 
 REMEMBERED = 10_000
 """Problems whose replica is remembered, the most recently asked ones; the engines' caches forget sooner."""
@@ -25,14 +32,20 @@ Value = TypeVar("Value")
 class Replicas:
     """One backend over several that serve the same model.
 
-    **Affinity.** All requests of a problem go to one replica, whose prefix cache then holds the chains that
-    the problem's prompts have in common. A problem that is new goes to the replica with the fewest problems
-    in flight (then the fewest requests, the fewest problems so far, the first). A replica has at most its
-    own ``capacity`` in flight; what is more waits for it.
+    **Affinity.** The requests of a problem go to one replica, its home, whose prefix cache then holds the chains
+    that the problem's prompts have in common. A problem that is new goes to the replica with the fewest
+    problems in flight (then the fewest requests, the fewest problems so far, the first).
 
-    **Death.** A replica that raises BackendError is put aside for good, with one warning on this module's
-    logger. What it had in flight is cancelled and asked again elsewhere, and its problems move there. When none
-    is left, BackendError names the end of each. Any other error is the request's own and is passed on.
+    **Spreading.** A request leaves home where that is full and another replica has room, or has more than twice as
+    much in flight, and SPREAD more, as the least busy one: a generation of a single problem uses them all.
+
+    **Capacity.** A replica has at most its own ``capacity`` in flight, which follows its load where it tells it (see
+    ``Admission``); what is more waits for it here.
+
+    **Death.** A replica that raises BackendError is put aside, with one warning on this module's logger. What it
+    had in flight is cancelled and asked again elsewhere, and its problems move there. When none is left,
+    BackendError names the end of each. Any other error is the request's own and is passed on. One that can come
+    back (a server) is asked now and then, and used again once it answers.
 
     ``names`` say in messages which replica is meant. Raises UserError for no backends, or for backends of
     different identities.
@@ -48,11 +61,13 @@ class Replicas:
             told = "; ".join(f"{one.name} is {one.backend.identity!r}" for one in self._replicas)
             raise UserError(f"replicas must have the same model: {told}")
         self._homes: dict[str, _Replica] = {}
+        self._window: int | None = None
+        self._minding: asyncio.Task[None] | None = None
 
     @property
     def capacity(self) -> int:
         """What the replicas that live can have in flight together."""
-        return sum(one.backend.capacity for one in self._live()) or 1
+        return sum(one.limit for one in self._live()) or 1
 
     async def start(self) -> ModelInfo:
         """Start all at once. The window is the smallest of the replicas', so that a prompt fits wherever it goes.
@@ -75,7 +90,9 @@ class Replicas:
             raise self._none_left("none of the replicas can be used")
         for replica in self._replicas:
             self._warn_of(replica)
-        return _together(infos)
+        together = _together(infos)
+        self._window = together.context_length
+        return together
 
     async def generate(self, request: Request) -> Completion:
         """Answer one request on the replica of its problem, or on another when that dies.
@@ -83,8 +100,10 @@ class Replicas:
         Raises BackendError when no replica is left, else what the replica raises.
         """
         problem = request.problem
+        if self._minding is None:
+            self._minding = asyncio.create_task(self._mind())
         while True:
-            replica = self._home_of(problem)
+            replica = self._place_of(problem)
             try:
                 with replica.busy_with(problem):
                     answer = await replica.answer(request)
@@ -112,6 +131,10 @@ class Replicas:
 
     async def close(self) -> None:
         """Close all replicas, including those put aside."""
+        minding, self._minding = self._minding, None
+        if minding is not None and minding.get_loop() is asyncio.get_running_loop():
+            minding.cancel()
+            await asyncio.gather(minding, return_exceptions=True)
         await asyncio.gather(*(one.backend.close() for one in self._replicas), return_exceptions=True)
 
     # ---- who is alive, and where a problem lives
@@ -132,10 +155,39 @@ class Replicas:
             del self._homes[next(iter(self._homes))]
         return home
 
+    def _place_of(self, problem: str) -> _Replica:
+        """Its home, or the least busy replica where the home has much more to do."""
+        home = self._home_of(problem)
+        free = min(self._live(), key=lambda one: one.in_flight.total())
+        busy, least = home.in_flight.total(), free.in_flight.total()
+        full = busy >= home.limit and least < free.limit
+        return free if full or busy >= 2 * least + SPREAD else home
+
+    async def _mind(self) -> None:
+        """Keep each replica's limit to its load, and ask those that were put aside whether they answer again."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await asyncio.gather(*map(self._look_at, self._replicas), return_exceptions=True)
+
+    async def _look_at(self, replica: _Replica) -> None:
+        now = asyncio.get_running_loop().time()
+        if replica.error is None:
+            load = await load_of(replica.backend)
+            if load is not None:
+                replica.resize(replica.admitted().update(load, replica.held))
+        elif now >= replica.next_look:
+            replica.pause = min(2 * replica.pause, LAST_LOOK)
+            replica.next_look = now + replica.pause
+            info = await revived(replica.backend)
+            if info is not None and _holds(info.context_length, self._window):
+                replica.back()
+                _LOG.warning("used again: %s answers", replica.name)
+
     def _put_aside(self, replica: _Replica, error: BackendError) -> None:
         if replica.error is not None:
             return
         replica.error = error
+        replica.next_look = asyncio.get_running_loop().time() + replica.pause
         replica.abandon()
         if self._live():
             self._warn_of(replica)
@@ -143,9 +195,7 @@ class Replicas:
     def _warn_of(self, replica: _Replica) -> None:
         if replica.error is not None:
             others = ", ".join(one.name for one in self._live())
-            _LOG.warning(
-                "put aside for the rest of this run: %s. The work goes on at %s", _told(replica), others
-            )
+            _LOG.warning("put aside: %s. The work goes on at %s", _told(replica), others)
 
     def _none_left(self, what: str) -> BackendError:
         return BackendError("\n  ".join([f"{what}:", *map(_told, self._replicas)]))
@@ -169,7 +219,34 @@ class _Replica:
     received: int = 0
     in_flight: Counter[str] = field(default_factory=Counter)
     tasks: set[asyncio.Task[Completion]] = field(default_factory=set)
-    room: asyncio.Semaphore | None = None
+    held: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    admission: Admission | None = None
+    pause: float = field(default_factory=lambda: FIRST_LOOK)
+    next_look: float = 0.0
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be in flight here at once."""
+        return self.backend.capacity if self.admission is None else self.admission.capacity
+
+    def admitted(self) -> Admission:
+        """What decides on the limit, from the first load that was told."""
+        if self.admission is None:
+            self.admission = Admission(self.backend.capacity)
+        return self.admission
+
+    def resize(self, limit: int) -> None:
+        """Let those in that wait, as far as the limit goes."""
+        while self.waiting and self.held < limit:
+            future = self.waiting.popleft()
+            if not future.done():
+                self.held += 1
+                future.set_result(None)
+
+    def back(self) -> None:
+        """It answers again."""
+        self.error, self.pause, self.admission = None, FIRST_LOOK, None
 
     def burden(self) -> tuple[int, int, int]:
         """Problems and requests in flight, problems so far: what a new problem is placed by."""
@@ -199,10 +276,27 @@ class _Replica:
         return None if task.cancelled() and self.error is not None else task.result()
 
     async def _in_turn(self, request: Request) -> Completion:
-        if self.room is None:
-            self.room = asyncio.Semaphore(self.backend.capacity)
-        async with self.room:
+        if self.held < self.limit:
+            self.held += 1
+        else:
+            await self._turn()
+        try:
             return await self.backend.generate(request)
+        finally:
+            self.held -= 1
+            self.resize(self.limit)
+
+    async def _turn(self) -> None:
+        """Wait for a place; it is held when this returns."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(future)
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # the place was handed over and is now nobody's
+                self.held -= 1
+                self.resize(self.limit)
+            raise
 
     def abandon(self) -> None:
         """Cancel every request that is in flight at this replica."""
@@ -228,6 +322,11 @@ def _together(infos: dict[str, ModelInfo]) -> ModelInfo:
         for key in keys
     }
     return ModelInfo(first.name, smallest, details)
+
+
+def _holds(window: int | None, wanted: int | None) -> bool:
+    """Whether a replica that came back has room for all that fitted before."""
+    return wanted is None or window is None or window >= wanted
 
 
 def _told(replica: _Replica) -> str:

@@ -13,9 +13,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
+from evolve_llm.backends.admission import INTERVAL, Admission
 from evolve_llm.backends.base import Backend, load_of
 from evolve_llm.engine.calling import Caller, Meter
-from evolve_llm.engine.permits import INTERVAL, Admission, Permits
+from evolve_llm.engine.permits import Permits
 from evolve_llm.engine.population import Generation, Population
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.nouns.errors import BudgetReached, EvolveError, first_of

@@ -4,7 +4,7 @@
 
 The simulated engine of simulated.py, with room for 64 or 256 sequences at once (a cache that long chains
 fill takes fewer than its limit says), under our dependency schedule, oldest problem first. The capacity
-starts at 16, 64, 256 or 1,024 and stays there, or follows as ``Admission`` of ``evolve_llm.engine.permits`` does,
+starts at 16, 64, 256 or 1,024 and stays there, or follows as ``evolve_llm.backends.admission`` does,
 which is the class that a run uses, looked at every quarter of a simulated second. What is told:
 
     seconds          until all has ended, over the least of the table
@@ -26,8 +26,8 @@ from raw_vllm import machine
 from scheduling import Dispatcher, Leaping, Node, Shape, Work, dependencies, simulate
 from simulated import Speed
 
+from evolve_llm.backends.admission import INTERVAL, Admission
 from evolve_llm.backends.base import Load
-from evolve_llm.engine.permits import INTERVAL, Admission
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -49,9 +49,12 @@ def probability_matching(
     optimistic = max((one for one in tried if one is not None), default=0.0)
     qualities = [optimistic if one is None else one for one in tried]
     free = 1.0 - len(qualities) * p_min
-    shares = qualities if math.fsum(qualities) > 0 else list(probabilities)
+    best = max(qualities)
+    shares = (
+        [one / best for one in qualities] if best > 0 else list(probabilities)
+    )  # none too small to divide by
     total = math.fsum(shares)
-    return [p_min + free * share / total for share in shares]
+    return [p_min + free * (share / total) for share in shares]
 
 
 @adaptation()

@@ -105,7 +105,7 @@ def _values(where: str, header: list[str], cells: list[str]) -> dict[str, str]:
     kept, beyond = cells[: len(header)], cells[len(header) :]
     if len(kept) < len(header) or any(cell.strip() for cell in beyond):
         raise UserError(
-            f"{where} has {len(cells)} cells where the header names {len(header)} columns; a cell with the delimiter "
+            f"{where} has {len(cells)} cells, but the header names {len(header)} columns; a cell with the delimiter "
             "in it must stand in quotes, and ?delimiter=C says which one it is"
         )
     return dict(zip(header, kept, strict=True))

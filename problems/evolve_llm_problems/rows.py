@@ -81,7 +81,7 @@ def _question(row: Row, naming: Naming) -> Chat:
         if naming.question is not None:
             raise UserError(f"{row.where} has no value in its column {naming.question!r}")
         raise UserError(
-            f"{row.where} has no question: none of the columns {', '.join(QUESTION)} holds one. It has "
+            f"{row.where} has no question: none of the columns {', '.join(QUESTION)} holds one. The columns are "
             f"{listed(row.values)}; name yours with ?question=COLUMN (and ?answer=COLUMN)"
         )
     if isinstance(value, str) and value.lstrip().startswith("[{"):  # a chat in a cell of a CSV file

@@ -197,7 +197,7 @@ def test_the_identity_names_what_changes_answers_and_nothing_else() -> None:
         ("fail=0.1,fail=0.2", {}, "twice"),
         ("no_such_module:f", {}, "cannot be imported: No module named 'no_such_module'"),
         ("test_scripted:nothing", {}, "cannot be imported: .*no attribute 'nothing'"),
-        ("test_scripted:SPEC", {}, "no function"),
+        ("test_scripted:SPEC", {}, "not a function"),
         ("test_scripted:respond_for_test", {"fail": 0.1}, "would change nothing"),
     ],
 )

@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evolve_llm import Completion, Problem, Request, Session, evolve
+from evolve_llm.backends.admission import LEAST, MOST, WINDOW, Admission
 from evolve_llm.backends.base import Load, load_of
 from evolve_llm.backends.recorded import Recorded
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.cli import progress
 from evolve_llm.engine import evolution
-from evolve_llm.engine.permits import LEAST, MOST, WINDOW, Admission
 from evolve_llm.testing import Behaviour, Ledger, contents, database, run_directory
 
 

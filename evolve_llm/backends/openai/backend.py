@@ -48,6 +48,9 @@ LISTING_TIMEOUT = 30.0
 LOAD_TIMEOUT = 5.0
 """Seconds for GET /metrics."""
 
+REVIVAL = 10.0
+"""Seconds in which a server that was gone must say that it answers again."""
+
 LOAD_LASTS = 0.5
 """Seconds for which a load is believed: so long nobody asks again."""
 
@@ -94,8 +97,22 @@ class OpenAI:
         Servers that have no list of models are taken at their word.
         """
         self._transport.open()
+        return await self._introduced(self.options.at_start())
+
+    async def revive(self) -> ModelInfo | None:
+        """What a server that was gone says of itself, where it answers again and has the model; else None."""
+        if not self._transport.is_open:
+            self._transport.open()
         try:
-            listing = await self._patiently(self._list_models, self.options.at_start())
+            return await self._introduced(
+                self.options.model_copy(update={"attempts": 1, "deadline": REVIVAL})
+            )
+        except (BackendError, RequestError):
+            return None
+
+    async def _introduced(self, patience: OpenAIOptions) -> ModelInfo:
+        try:
+            listing = await self._patiently(self._list_models, patience)
         except RequestError as error:
             raise BackendError(f"the server {self.where} lists no models: {error}") from error
         entry, names = openai_wire.find_model(listing, self._wire.model)
