@@ -34,7 +34,7 @@ class Nursery:
     ``spent``: the tokens of all calls for the problem, wherever they were answered from.
     """
 
-    order: int
+    place: int
     problem: Problem
     toolbox: Any
     extract: Callable[[str], str | None]
@@ -153,7 +153,7 @@ class Nursery:
             ) from error
 
     async def _ask(self, address: Address, prompt: Prompt) -> Completion:
-        outcome = await self.caller(self.order, self.problem.id, address, prompt, self.recalled)
+        outcome = await self.caller(self.place, self.problem.id, address, prompt, self.recalled)
         if isinstance(outcome, Failure):
             raise RequestError(outcome.reason, outcome.detail)
         self.spent += outcome.prompt_tokens + outcome.completion_tokens
@@ -244,7 +244,7 @@ class Nursery:
 
 @contextlib.contextmanager
 def _blamed(name: str) -> Iterator[None]:
-    """What an operator raises is the operator's fault, except what is raised to be seen by the machine."""
+    """What an operator raises is the operator's fault, except what is raised to be seen by the engine."""
     try:
         yield
     except (StopIteration, RequestError, EvolveError):

@@ -21,7 +21,7 @@ WINDOW = 4
 LEAST, MOST = 8, 1024
 """The capacity goes no lower and no higher, but for a backend whose own capacity lies outside."""
 
-Priority = tuple[int, int, int]  # problem order, generation, slot
+Priority = tuple[int, int, int]  # place of the problem, generation, slot
 
 
 class Permits:

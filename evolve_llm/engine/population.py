@@ -30,7 +30,7 @@ from evolve_llm.scheme.toolbox import Scheme
 class Generation:
     """One finished generation of one problem. ``answer`` is set with the last one, unless all had failed."""
 
-    order: int
+    place: int
     problem: Problem
     index: int
     members: tuple[Candidate, ...]
@@ -40,27 +40,27 @@ class Generation:
 
 
 class Population:
-    """The evolution of one problem. ``order`` is its place in the run, and so its priority."""
+    """The evolution of one problem. ``place`` is its index in the run, and so its priority."""
 
     def __init__(
         self,
-        order: int,
+        place: int,
         problem: Problem,
         scheme: Scheme,
         caller: Caller,
         store: Store,
         grading: GradingPool,
     ) -> None:
-        self.order = order
+        self.place = place
         self.problem = problem
         self.scheme = scheme
         self.store = store
         self.grading = grading
         self.seed = caller.seed
         extract = registry.load("answer format", problem.format).extract
-        public, recalled, carry = problem.public(), store.recall(order), scheme.preset.carry.carry()
+        public, recalled, carry = problem.public(), store.recall(place), scheme.preset.carry.carry()
         self.nursery = Nursery(
-            order, public, scheme.toolbox, extract, caller, recalled, caller.tokens, self.seed, carry
+            place, public, scheme.toolbox, extract, caller, recalled, caller.tokens, self.seed, carry
         )
         self.choices: tuple[Choice, ...] = scheme.choices
         self._credit = Credit(scheme.choices)
@@ -128,8 +128,8 @@ class Population:
                 born = [*offspring, answer]
         graded = [*members, answer] if answer is not None and answer not in members else members
         verdicts = await self._verdicts(graded)
-        self.store.put_generation(self.order, index, born, members, verdicts, answer, last=ended)
-        return Generation(self.order, self.problem, index, members, verdicts, ended, answer)
+        self.store.put_generation(self.place, index, born, members, verdicts, answer, last=ended)
+        return Generation(self.place, self.problem, index, members, verdicts, ended, answer)
 
     # ---------------------------------------------------------------- breeding
 
@@ -240,7 +240,7 @@ class Population:
         async def answer() -> Completion | None:
             nursery = self.nursery
             try:
-                outcome = await nursery.caller(self.order, self.problem.id, address, prompt, nursery.recalled)
+                outcome = await nursery.caller(self.place, self.problem.id, address, prompt, nursery.recalled)
             except BudgetReached:
                 self._refused = True
                 raise

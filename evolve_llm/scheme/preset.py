@@ -79,7 +79,7 @@ class CarrySpec(BaseModel):
         return self
 
     def carry(self) -> Carry:
-        """As the machine's noun."""
+        """As the engine's noun."""
         return Carry(self.policy, self.tokens)
 
 
