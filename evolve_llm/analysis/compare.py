@@ -16,7 +16,7 @@ from typing import Any, Literal
 from evolve_llm.analysis.pairing import (
     Metric,
     Series,
-    Tokens,
+    Spending,
     common_problems,
     paths,
     read_series,
@@ -69,7 +69,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One metric at one moment. ``generations`` and ``tokens`` (spent until then) are those of baseline and run.
 
     ``estimate`` is None where there is none, and ``why`` says why.
@@ -90,7 +90,7 @@ class Contrast:
     label: str
     paths: tuple[str, ...]
     oracle: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     changed: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -124,7 +124,7 @@ def compare(
     allow_different_models: bool = False,
     allow_different_seeds: bool = False,
     target: float = 0.02,
-    tokens: Tokens = "total",
+    tokens: Spending = "total",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
@@ -191,7 +191,9 @@ _Pairs = list[tuple[float, float]]
 # ---------------------------------------------------------------- the numbers
 
 
-def _rows(base: Series, other: Series, metric: Metric, problems: Sequence[str]) -> list[tuple[Row, _Pairs]]:
+def _rows(
+    base: Series, other: Series, metric: Metric, problems: Sequence[str]
+) -> list[tuple[ComparisonRow, _Pairs]]:
     """Every moment of a metric, with the values of the problems graded in both."""
     spent = base.spent(problems), other.spent(problems)
     ends = base.generations - 1, other.generations - 1
@@ -202,19 +204,19 @@ def _rows(base: Series, other: Series, metric: Metric, problems: Sequence[str]) 
         fits = tuple(_last_that_fits(one, budget) for one in spent)
         equal = None if fits[0] is None or fits[1] is None else (fits[0], fits[1])
         moments = [*(("generation", (one, one)) for one in each), *moments, ("equal tokens", equal)]
-    rows: list[tuple[Row, _Pairs]] = []
+    rows: list[tuple[ComparisonRow, _Pairs]] = []
     for moment, at in moments:
         if at is None:
             dear = base if fits[0] is None else other
             why = f"the first generation of {dear.label} costs more than all of the other run"
-            rows.append((Row(metric, moment, None, None, None, why), []))
+            rows.append((ComparisonRow(metric, moment, None, None, None, why), []))
             continue
         pairs: _Pairs = []
         for name in problems:
             a, b = base.value(metric, name, at[0]), other.value(metric, name, at[1])
             if a is not None and b is not None:
                 pairs.append((a, b))
-        rows.append((Row(metric, moment, at, (spent[0][at[0]], spent[1][at[1]]), None), pairs))
+        rows.append((ComparisonRow(metric, moment, at, (spent[0][at[0]], spent[1][at[1]]), None), pairs))
     return rows
 
 
@@ -223,11 +225,11 @@ def _last_that_fits(spent: Sequence[int], budget: int) -> int | None:
     return fitting[-1] if fitting else None
 
 
-def _estimated(row: Row, pairs: _Pairs, target: float, resamples: int, seed: int) -> Row:
+def _estimated(row: ComparisonRow, pairs: _Pairs, target: float, resamples: int, seed: int) -> ComparisonRow:
     if row.generations is None:
         return row
     if not pairs:
-        return Row(
+        return ComparisonRow(
             row.metric, row.moment, row.generations, row.tokens, None, "nothing is graded in both runs"
         )
     found = [b - a for a, b in pairs]
@@ -246,10 +248,10 @@ def _estimated(row: Row, pairs: _Pairs, target: float, resamples: int, seed: int
         needed=problems_needed(spread, target),
         detectable=detectable_difference(spread, n),
     )
-    return Row(row.metric, row.moment, row.generations, row.tokens, estimate)
+    return ComparisonRow(row.metric, row.moment, row.generations, row.tokens, estimate)
 
 
-def _corrected(per_run: list[list[Row]]) -> list[list[Row]]:
+def _corrected(per_run: list[list[ComparisonRow]]) -> list[list[ComparisonRow]]:
     """Holm's correction over the runs, within each moment of one metric."""
     families: dict[Any, list[tuple[int, int]]] = {}
     for index, rows in enumerate(per_run):
@@ -262,11 +264,13 @@ def _corrected(per_run: list[list[Row]]) -> list[list[Row]]:
         for (index, place), p in zip(family, adjusted, strict=True):
             row = per_run[index][place]
             estimate = Difference(**{**asdict(_estimate(row)), "p_holm": p})
-            per_run[index][place] = Row(row.metric, row.moment, row.generations, row.tokens, estimate)
+            per_run[index][place] = ComparisonRow(
+                row.metric, row.moment, row.generations, row.tokens, estimate
+            )
     return per_run
 
 
-def _estimate(row: Row) -> Difference:
+def _estimate(row: ComparisonRow) -> Difference:
     assert row.estimate is not None
     return row.estimate
 

@@ -17,7 +17,7 @@ from evolve_llm.record.run_files import differences
 from evolve_llm.record.store import Store, StoredPopulation
 
 Metric = Literal["pass@1", "majority", "answer"]
-Tokens = Literal["total", "completion"]
+Spending = Literal["total", "completion"]
 
 _SHOWN = 5
 
@@ -79,7 +79,7 @@ class Series:
         return found
 
 
-def read_series(groups: Sequence[Sequence[Run]], tokens: Tokens) -> list[Series]:
+def read_series(groups: Sequence[Sequence[Run]], tokens: Spending) -> list[Series]:
     """Each group of runs as one series, its runs ordered by seed.
 
     Raises UserError for fewer than two groups, a run given twice, and a group whose runs differ in more than
@@ -135,7 +135,7 @@ def _labels(groups: Sequence[Sequence[Run]]) -> list[str]:
     return [str(group[0].path) for group in groups]
 
 
-def _read(run: Run, tokens: Tokens) -> Reading:
+def _read(run: Run, tokens: Spending) -> Reading:
     """The numbers of a run, problem by problem; nothing else stays in memory."""
     count = int(run.config["preset"]["generations"])
     values: dict[Metric, dict[str, list[float | None]]] = {"pass@1": {}, "majority": {}, "answer": {}}

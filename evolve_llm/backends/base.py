@@ -1,4 +1,4 @@
-"""The one contract between the machine and any model."""
+"""The one contract between the engine and any model."""
 
 from __future__ import annotations
 

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from evolve_llm.analysis.compare import Comparison, Contrast, Difference, Row
+    from evolve_llm.analysis.compare import Comparison, ComparisonRow, Contrast, Difference
     from evolve_llm.analysis.run import Run
 
 _NARROW = 120  # columns below which everything is abbreviated and the tokens are left out
 _MOMENTS = {"generation": "generation", "end": "the end", "equal tokens": "equal tokens"}
 _SHORT = {"generation": "gen", "end": "end", "equal tokens": "= tokens"}
 
-_Column = tuple[str, str, Callable[["Row", "Difference"], str]]
+_Column = tuple[str, str, Callable[["ComparisonRow", "Difference"], str]]
 
 ORACLE = "ORACLE: the fitness of {} reads the references. That is an upper bound, not a result."
 
 
-class Tokens(StrEnum):
+class SpendingChoice(StrEnum):
     """What "equal tokens" counts."""
 
     TOTAL = "total"
@@ -51,11 +51,11 @@ def compare(
     ],
     *,
     tokens: Annotated[
-        Tokens,
+        SpendingChoice,
         typer.Option(
             help="Which tokens to count for equal tokens: prompt and completion, or completion only."
         ),
-    ] = Tokens.TOTAL,
+    ] = SpendingChoice.TOTAL,
     target: Annotated[
         float, typer.Option(help="The difference for which to compute the number of problems that is needed.")
     ] = 0.02,
@@ -164,7 +164,7 @@ def _table(comparison: Comparison, contrast: Contrast, *, narrow: bool, label: i
     return table
 
 
-def _moment(row: Row, names: Mapping[str, str]) -> str:
+def _moment(row: ComparisonRow, names: Mapping[str, str]) -> str:
     at = row.generations or (0, 0)
     if row.moment == "generation":
         return f"{names[row.moment]} {at[0]}"

@@ -159,7 +159,7 @@ def summary(thing: Any) -> str:
 
 
 def keywords(function: Any) -> dict[str, Any]:
-    """Keyword parameters with their defaults; those the machine gives are left out."""
+    """Keyword parameters with their defaults; those the engine gives are left out."""
     from evolve_llm.scheme.declarations import ENGINE_KEYWORDS
 
     found: dict[str, Any] = {}

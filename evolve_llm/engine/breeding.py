@@ -29,14 +29,14 @@ class NoRoomError(Exception):
 
 
 @dataclass(slots=True)
-class Nursery:
+class Breeder:
     """Where the children of one problem are bred. Operators only ever see the public problem.
 
     ``carry`` says what of a parent its children read; ``reads`` is that, worked out once for each parent.
     ``spent``: the tokens of all calls for the problem, wherever they were answered from.
     """
 
-    order: int
+    place: int
     problem: Problem
     toolbox: Any
     extract: Callable[[str], str | None]
@@ -155,7 +155,7 @@ class Nursery:
             ) from error
 
     async def _ask(self, address: Address, prompt: Prompt) -> Completion:
-        outcome = await self.caller(self.order, self.problem.id, address, prompt, self.recalled)
+        outcome = await self.caller(self.place, self.problem.id, address, prompt, self.recalled)
         if isinstance(outcome, Failure):
             raise RequestError(outcome.reason, outcome.detail)
         self.spent += outcome.prompt_tokens + outcome.completion_tokens

@@ -82,7 +82,7 @@ class Commits(Protocol):
     """Where outcomes are committed: a run's ``Store``."""
 
     def put(
-        self, order: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure, /
+        self, place: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure, /
     ) -> Awaitable[None]:
         """Write one outcome; done once it is committed."""
         ...
@@ -107,7 +107,7 @@ class Caller:
         return Tokens(self.backend, self.sampling.max_tokens, self.window)
 
     async def __call__(
-        self, order: int, problem: str, address: Address, prompt: Prompt, recalled: Mapping[Address, Recalled]
+        self, place: int, problem: str, address: Address, prompt: Prompt, recalled: Mapping[Address, Recalled]
     ) -> Completion | Failure:
         """The outcome of one request, committed before it is returned (invariant I2).
 
@@ -128,7 +128,7 @@ class Caller:
         seed = derive(self.seed, problem, *address)
         request = Request(problem, address, prompt, self.sampling, seed, self.logprobs)
         outcome: Completion | Failure
-        async with self.permits.take((order, address.generation, address.slot)):
+        async with self.permits.take((place, address.generation, address.slot)):
             try:
                 completion = await self.backend.generate(request)
             except RequestError as error:
@@ -152,7 +152,7 @@ class Caller:
                 self.meter.count(outcome)
                 if self.meter.exhausted:
                     self.permits.close()
-            committed = self.store.put(order, address, digest, seed, outcome)
+            committed = self.store.put(place, address, digest, seed, outcome)
         await committed
         return outcome
 

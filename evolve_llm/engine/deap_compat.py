@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -21,17 +21,15 @@ from deap import base, tools
 
 from evolve_llm.backends.base import Backend, make_backend
 from evolve_llm.backends.recorded import Recorded
-from evolve_llm.engine.breeding import Nursery
+from evolve_llm.engine.breeding import Breeder
 from evolve_llm.engine.calling import Caller, Meter
+from evolve_llm.engine.measuring import Measuring
 from evolve_llm.engine.permits import Permits
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Fitness, fitness_class
 from evolve_llm.nouns.errors import EvolveError, OperatorError, UserError, first_of
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.scheme import registry
-from evolve_llm.scheme.applying import measure
 from evolve_llm.scheme.plan import Plan
 from evolve_llm.scheme.preset import Preset, load_preset
 from evolve_llm.scheme.scheme import Scheme
@@ -125,7 +123,6 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
         self._loop: asyncio.AbstractEventLoop | None = None
         self._born = 0
         self._current: list[Individual] = []
-        self._asked: dict[str, int] = {}
 
     def __enter__(self) -> ModelToolbox:
         self._loop = asyncio.new_event_loop()
@@ -221,9 +218,10 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
             info.context_length,
         )
         public, carry = self.problem.public(), preset.carry.carry()
-        self._nursery = Nursery(
+        self._breeder = Breeder(
             0, public, self.scheme.toolbox, extract, caller, {}, caller.tokens, self.seed, carry
         )
+        self._measuring = Measuring(self._breeder, self.problem, self.scheme, self._grading)
 
     async def _close(self) -> None:
         await self.backend.close()
@@ -253,33 +251,18 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
                 await parent.task
         assert birth.plan is not None
         parents = [parent.candidate for parent in birth.parents if parent.candidate is not None]
-        born = await self._nursery.breed(birth.plan, parents)
-        if born.answer is not None:
-            born.answer_class = await self._grading.canonical(self.problem, born.answer)
+        born = await self._breeder.breed(birth.plan, parents)
+        await self._measuring.classify([born])
         birth.candidate, birth.parents, birth.task = born, (), None
 
     async def _measure(self, everyone: Sequence[Individual]) -> list[tuple[float, ...]]:
         live = list(
             {id(one.candidate): one.candidate for one in everyone if not one.candidate.failed}.values()
         )
-        found = (
-            await measure(self.scheme.toolbox.evaluate, self._nursery.problem, list(live), self._ask)
-            if live
-            else []
-        )
+        found = await self._measuring.fitness(live)
         known = {id(one): fitness.values for one, fitness in zip(live, found, strict=True)}
         worst = tuple(WORST * weight for weight in self.scheme.weights or (1.0,))
         return [known.get(id(one.candidate), worst) for one in everyone]
-
-    def _ask(self, candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:
-        call = self._asked[candidate.uid] = self._asked.get(candidate.uid, -1) + 1
-        address = Address(candidate.generation, candidate.slot, "evaluate", call)
-
-        async def answer() -> Completion | None:
-            outcome = await self._nursery.caller(0, self.problem.id, address, prompt, {})
-            return outcome if isinstance(outcome, Completion) else None
-
-        return asyncio.ensure_future(answer())
 
 
 class _Forgetful:

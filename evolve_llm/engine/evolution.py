@@ -138,19 +138,19 @@ class Evolution:
         """
         finished, begun = self.store.finished(), self.store.begun()
         async with asyncio.TaskGroup() as group:
-            for order, problem in enumerate(self.problems):
-                if order in finished:
+            for place, problem in enumerate(self.problems):
+                if place in finished:
                     continue
                 while self._places >= max(2, self.permits.capacity):
                     self._place_left.clear()
                     await self._place_left.wait()
                 await self.permits.room()
-                if self.permits.closed and order not in begun:
+                if self.permits.closed and place not in begun:
                     self._unfinished = True
                     continue
                 self.running += 1
                 self._places += 1
-                task = group.create_task(self._evolve(order, problem, results))
+                task = group.create_task(self._evolve(place, problem, results))
                 task.add_done_callback(self._leave)
                 for _ in range(3):  # until its first requests have reached the permits
                     await asyncio.sleep(0)
@@ -159,13 +159,13 @@ class Evolution:
         self._places -= 1
         self._place_left.set()
 
-    async def _evolve(self, order: int, problem: Problem, results: asyncio.Queue[Generation | None]) -> None:
+    async def _evolve(self, place: int, problem: Problem, results: asyncio.Queue[Generation | None]) -> None:
         async def emit(generation: Generation) -> None:
             if generation.last:
                 self.running -= 1
             await results.put(generation)
 
         try:
-            await Population(order, problem, self.scheme, self._caller, self.store, self.grading).evolve(emit)
+            await Population(place, problem, self.scheme, self._caller, self.store, self.grading).evolve(emit)
         except* BudgetReached:  # the others go on with what they have
             self._unfinished = True

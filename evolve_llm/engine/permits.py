@@ -11,7 +11,7 @@ from types import TracebackType
 
 from evolve_llm.nouns.errors import BudgetReached
 
-Priority = tuple[int, int, int]  # problem order, generation, slot
+Priority = tuple[int, int, int]  # place of the problem, generation, slot
 
 
 class Permits:

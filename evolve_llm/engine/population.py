@@ -8,15 +8,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Any
 
-from evolve_llm.engine.breeding import Nursery
+from evolve_llm.engine.breeding import Breeder
 from evolve_llm.engine.calling import Caller
 from evolve_llm.engine.credit import Credit
+from evolve_llm.engine.measuring import Measuring
 from evolve_llm.grading.pool import GradingPool
-from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import BudgetReached
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.nouns.request import Completion, Prompt
 from evolve_llm.nouns.seeding import derive, rng_scope
 from evolve_llm.nouns.verdict import Verdict
 from evolve_llm.record.store import Store
@@ -31,7 +30,7 @@ from evolve_llm.scheme.scheme import Scheme
 class Generation:
     """One finished generation of one problem. ``answer`` is set with the last one, unless all had failed."""
 
-    order: int
+    place: int
     problem: Problem
     index: int
     members: tuple[Candidate, ...]
@@ -41,33 +40,30 @@ class Generation:
 
 
 class Population:
-    """The evolution of one problem. ``order`` is its place in the run, and so its priority."""
+    """The evolution of one problem. ``place`` is its index in the run, and so its priority."""
 
     def __init__(
         self,
-        order: int,
+        place: int,
         problem: Problem,
         scheme: Scheme,
         caller: Caller,
         store: Store,
         grading: GradingPool,
     ) -> None:
-        self.order = order
+        self.place = place
         self.problem = problem
         self.scheme = scheme
         self.store = store
-        self.grading = grading
         self.seed = caller.seed
         extract = registry.load("answer format", problem.format).extract
-        public, recalled, carry = problem.public(), store.recall(order), scheme.preset.carry.carry()
-        self.nursery = Nursery(
-            order, public, scheme.toolbox, extract, caller, recalled, caller.tokens, self.seed, carry
+        public, recalled, carry = problem.public(), store.recall(place), scheme.preset.carry.carry()
+        self.breeder = Breeder(
+            place, public, scheme.toolbox, extract, caller, recalled, caller.tokens, self.seed, carry
         )
         self.choices: tuple[Choice, ...] = scheme.choices
         self._credit = Credit(scheme.choices)
-        self._asked: dict[str, int] = {}  # calls about each candidate so far
-        self._calls: set[asyncio.Task[Completion | None]] = set()
-        self._refused = False  # a call of the fitness, for the budget was spent
+        self.measuring = Measuring(self.breeder, problem, scheme, grading)
 
     async def evolve(self, emit: Callable[[Generation], Awaitable[None]]) -> None:
         """Give each generation to ``emit`` once it is stored; the last one carries the answer.
@@ -96,10 +92,7 @@ class Population:
         try:
             yield
         finally:
-            calls = list(self._calls)
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, self.nursery.close(), return_exceptions=True)
+            await asyncio.gather(self.measuring.close(), self.breeder.close(), return_exceptions=True)
 
     async def _close_generation(
         self,
@@ -110,10 +103,10 @@ class Population:
         history: list[tuple[Candidate, ...]],
     ) -> Generation:
         """Measure the offspring, replace, decide whether this was the last, and store it all."""
-        await self._classify(offspring)
+        await self.measuring.classify(offspring)
         positional = index == 0 or self.scheme.positional
-        await self._evaluate(offspring if positional else [*parents, *offspring])
-        if self._refused:  # whatever the fitness made of it
+        await self.measuring.evaluate(offspring if positional else [*parents, *offspring])
+        if self.measuring.refused:  # whatever the fitness made of it
             raise BudgetReached(f"generation {index} of problem {self.problem.id!r} is not measured")
         if index > 0 and self.scheme.preset.adapt is not None:
             self.choices = self._credit.assign(self.scheme.toolbox.adapt, self.choices, parents, offspring)
@@ -128,9 +121,9 @@ class Population:
             if answer is not None and answer.generation == index and answer not in offspring:
                 born = [*offspring, answer]
         graded = [*members, answer] if answer is not None and answer not in members else members
-        verdicts = await self._verdicts(graded)
-        self.store.put_generation(self.order, index, born, members, verdicts, answer, last=ended)
-        return Generation(self.order, self.problem, index, members, verdicts, ended, answer)
+        verdicts = await self.measuring.verdicts(graded)
+        self.store.put_generation(self.place, index, born, members, verdicts, answer, last=ended)
+        return Generation(self.place, self.problem, index, members, verdicts, ended, answer)
 
     # ---------------------------------------------------------------- breeding
 
@@ -183,74 +176,12 @@ class Population:
             if await task is None:
                 return None
         try:
-            child = await self.nursery.breed(plan, [self.nursery.born[uid] for uid in plan.parents])
+            child = await self.breeder.breed(plan, [self.breeder.born[uid] for uid in plan.parents])
         except BudgetReached:
             return None
         if self.scheme.needs_classes:  # by its children, which may start before its generation has ended
-            await self._classify([child])
+            await self.measuring.classify([child])
         return child
-
-    # ---------------------------------------------------------------- measuring
-
-    async def _classify(self, offspring: Sequence[Candidate]) -> None:
-        """Give candidates the class of their answer."""
-        offspring = [one for one in offspring if one.answer is not None and one.answer_class is None]
-        answers = list({one.answer for one in offspring if one.answer is not None})
-        forms = await asyncio.gather(*(self.grading.canonical(self.problem, one) for one in answers))
-        classes = dict(zip(answers, forms, strict=True))
-        for one in offspring:
-            if one.answer is not None:
-                one.answer_class = classes[one.answer]
-
-    async def _verdicts(self, members: Sequence[Candidate]) -> dict[str, Verdict]:
-        if self.problem.grader is None or self.problem.reference is None:
-            return {}
-        live = [one for one in members if not one.failed]
-        answers = list({one.answer for one in live})
-        graded = await asyncio.gather(*(self.grading.grade(self.problem, answer) for answer in answers))
-        verdicts = dict(zip(answers, graded, strict=True))
-        return {one.uid: verdicts[one.answer] for one in live}
-
-    async def _evaluate(self, candidates: Sequence[Candidate]) -> None:
-        evaluate = getattr(self.scheme.toolbox, "evaluate", None)
-        live = [one for one in candidates if not one.failed]
-        if evaluate is None or not live:
-            return
-        verdicts = await self._verdicts(live) if self.scheme.oracle else None
-        found = await applying.measure(
-            evaluate, self.nursery.problem, list(live), self._ask, verdicts=verdicts
-        )
-        for one, fitness in zip(live, found, strict=True):
-            one.fitness = fitness
-
-    def _ask(self, candidate: Candidate, prompt: Prompt) -> asyncio.Task[Completion | None]:
-        """See ``asking.Ask``: the call's number is taken now, its answer comes later."""
-        call = self._asked.get(candidate.uid, 0)
-        self._asked[candidate.uid] = call + 1
-        address = Address(candidate.generation, candidate.slot, "evaluate", call)
-
-        async def answer() -> Completion | None:
-            nursery = self.nursery
-            try:
-                outcome = await nursery.caller(self.order, self.problem.id, address, prompt, nursery.recalled)
-            except BudgetReached:
-                self._refused = True
-                raise
-            if not isinstance(outcome, Completion):
-                return None
-            candidate.evaluation_tokens += outcome.prompt_tokens + outcome.completion_tokens
-            nursery.spent += outcome.prompt_tokens + outcome.completion_tokens
-            return outcome
-
-        call_made = asyncio.create_task(answer())
-        self._calls.add(call_made)
-        call_made.add_done_callback(self._ended)
-        return call_made
-
-    def _ended(self, call: asyncio.Task[Completion | None]) -> None:
-        self._calls.discard(call)
-        if not call.cancelled():
-            call.exception()  # a fitness may have left before: what ended the run is told elsewhere
 
     # ---------------------------------------------------------------- replacing, stopping, finishing
 
@@ -267,7 +198,7 @@ class Population:
     def _stops(self, history: Sequence[tuple[Candidate, ...]]) -> bool:
         rules = (getattr(self.scheme.toolbox, alias) for alias in self.scheme.stops)
         return any(
-            applying.stops(one, self.nursery.problem, list(history), self.nursery.spent) for one in rules
+            applying.stops(one, self.breeder.problem, list(history), self.breeder.spent) for one in rules
         )
 
     async def _finish(self, index: int, members: Sequence[Candidate]) -> Candidate | None:
@@ -276,17 +207,17 @@ class Population:
             return None
         finish = self.scheme.toolbox.finish
         if declaration(Finishing, finish).calls:  # it shows chains to the model: as children read them
-            read = [await self.nursery.read(one) for one in live]
+            read = [await self.breeder.read(one) for one in live]
             live = [one.parent for one in read if not one.nothing] or live
         with rng_scope(derive(self.seed, self.problem.id, index, 0, "finish")):
-            answer = applying.choose(finish, self.nursery.problem, list(live))
+            answer = applying.choose(finish, self.breeder.problem, list(live))
         chosen = answer.parents if isinstance(answer, Final) else (answer,)
-        first = self.nursery.born[chosen[0].uid]
+        first = self.breeder.born[chosen[0].uid]
         if not isinstance(answer, Final):
             return first
-        slot = 1 + max(one.slot for one in self.nursery.born.values() if one.generation == index)
-        last = await self.nursery.conclude(index, slot, answer)
+        slot = 1 + max(one.slot for one in self.breeder.born.values() if one.generation == index)
+        last = await self.breeder.conclude(index, slot, answer)
         if last.failed:
             return first
-        await self._classify([last])
+        await self.measuring.classify([last])
         return last

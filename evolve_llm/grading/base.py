@@ -1,4 +1,4 @@
-"""The one contract between the machine and anything that grades."""
+"""The one contract between the engine and anything that grades."""
 
 from __future__ import annotations
 

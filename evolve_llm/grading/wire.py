@@ -1,4 +1,4 @@
-"""Frames between the machine and its grading workers: a length, then that many bytes of JSON.
+"""Frames between the engine and its grading workers: a length, then that many bytes of JSON.
 
 Nothing here trusts the other side: a frame has a largest size, and what comes back from a worker is
 checked field by field before it becomes a Verdict.

@@ -10,19 +10,19 @@ from typing import NamedTuple
 OPEN, CLOSE = "<think>", "</think>"
 
 
-class Parts(NamedTuple):
+class Chain(NamedTuple):
     """``thinking``: without its tags, empty where the model did not think aloud. ``answer``: the rest."""
 
     thinking: str
     answer: str
 
 
-def apart(reasoning: str, text: str) -> Parts:
-    """The two parts of a completion: the backend's own where it has a reasoning channel, else ``split``."""
-    return Parts(reasoning, text) if reasoning.strip() else split(text)
+def apart(reasoning: str, text: str) -> Chain:
+    """The two parts of a completion: the backend's own where it has a reasoning channel, else ``split_thinking``."""
+    return Chain(reasoning, text) if reasoning.strip() else split_thinking(text)
 
 
-def split(text: str) -> Parts:
+def split_thinking(text: str) -> Chain:
     """Take inline thinking apart, without changing a character of either part.
 
     Everything before the last ``</think>`` is thinking; the opening tag may be missing, as many chat templates
@@ -36,14 +36,14 @@ def split(text: str) -> Parts:
     elif closed:
         thinking, answer = before, after
     else:
-        return Parts("", text)
+        return Chain("", text)
     opened = thinking.lstrip()
     if opened.startswith(OPEN):
         thinking = opened[len(OPEN) :]
-    return Parts(thinking if thinking.strip() else "", answer)
+    return Chain(thinking if thinking.strip() else "", answer)
 
 
-def whole(thinking: str, answer: str) -> str:
+def join_thinking(thinking: str, answer: str) -> str:
     """The chain as its children read it: as the model writes it, the opening tag put back.
 
     Without thinking it is the answer alone, as it is; without an answer the thought stays open.

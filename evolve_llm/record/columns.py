@@ -17,7 +17,7 @@ from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.outcome import Failure
 from evolve_llm.nouns.request import Completion
 
-Row = Mapping[str, Any]
+StoredRow = Mapping[str, Any]
 
 _KINDS = {str: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL", tuple: "TEXT"}
 _OF_COPIES = {"text": "copied", "reasoning": "copied_reasoning"}  # other chains stand in their completion
@@ -125,12 +125,12 @@ def insert(table: str, names: tuple[str, ...], *, replace: bool = False) -> str:
     return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join(':' + name for name in names)})"
 
 
-def candidate_row(order: int, one: Candidate) -> Row:
+def candidate_row(place: int, one: Candidate) -> StoredRow:
     """A candidate of the problem with this place in the run, as its row."""
-    return {"ord": order, **{column.name: column.stored(one) for column in TABLE}}
+    return {"ord": place, **{column.name: column.stored(one) for column in TABLE}}
 
 
-def read_candidate(problem: str, row: Row, thinking: str = "", text: str = "") -> Candidate:
+def read_candidate(problem: str, row: StoredRow, thinking: str = "", text: str = "") -> Candidate:
     """The candidate of a row. ``thinking`` and ``text``: its chain, which for most stands in a completion."""
     values = {
         column.field: column.read(row[column.name]) for column in TABLE if column.field not in _OF_COPIES
@@ -141,10 +141,10 @@ def read_candidate(problem: str, row: Row, thinking: str = "", text: str = "") -
 
 
 def completion_row(
-    order: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure
-) -> Row:
+    place: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure
+) -> StoredRow:
     """An outcome as its row. ``prompt``: the digest of what was asked."""
-    row: dict[str, Any] = {"ord": order, **address._asdict(), "prompt": prompt, "seed": seed}
+    row: dict[str, Any] = {"ord": place, **address._asdict(), "prompt": prompt, "seed": seed}
     if isinstance(outcome, Failure):
         nothing = dict.fromkeys(("text", "reasoning", "finish_reason", "logprobs", "first_token"))
         spent = dict.fromkeys(("prompt_tokens", "completion_tokens", "cached_tokens"), 0)
@@ -156,7 +156,7 @@ def completion_row(
     return {**row, "error": None, "detail": None}
 
 
-def read_outcome(row: Row) -> Completion | Failure:
+def read_outcome(row: StoredRow) -> Completion | Failure:
     """The outcome of a row."""
     if row["error"] is not None:
         return Failure(row["error"], row["detail"] or "")

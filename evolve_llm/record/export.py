@@ -16,7 +16,7 @@ from evolve_llm.record.columns import STORED, Column
 from evolve_llm.record.store import Store
 
 Format = Literal["csv", "parquet"]
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 
 _ARROW = {str: "string", int: "int64", float: "double", bool: "bool"}
 
@@ -45,7 +45,7 @@ _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 16_000_000
 
 
-def candidate_row(one: Candidate, verdict: Verdict | None, *, is_answer: bool) -> Row:
+def candidate_row(one: Candidate, verdict: Verdict | None, *, is_answer: bool) -> TableRow:
     """One candidate as a row. A failed candidate has no verdict, whatever its empty answer would get."""
     verdict = None if one.failed else verdict
     row = {column.field: column.plain(one) for column in STORED}
@@ -61,17 +61,17 @@ def candidate_row(one: Candidate, verdict: Verdict | None, *, is_answer: bool) -
     }
 
 
-def rows(path: str | Path) -> Iterator[Row]:
+def rows(path: str | Path) -> Iterator[TableRow]:
     """Every candidate of every finished generation, by problem, generation and slot.
 
     Raises UserError where ``path`` is no run directory, StoreError where it is damaged.
     """
     with Store.open_to_read(Path(path)) as store:
         answers = store.answers()
-        for order in range(store.count_problems()):
-            verdicts = store.verdicts(order)
-            answering = answers.get(order, (None, None))[0]
-            for one in store.candidates(order, texts=True):
+        for place in range(store.count_problems()):
+            verdicts = store.verdicts(place)
+            answering = answers.get(place, (None, None))[0]
+            for one in store.candidates(place, texts=True):
                 yield candidate_row(one, verdicts.get(one.answer), is_answer=one.uid == answering)
 
 
@@ -111,7 +111,7 @@ def _format(target: Path, format: str | None) -> Format:
     return cast(Format, chosen)
 
 
-def _write_csv(part: Path, found: Iterator[Row]) -> int:
+def _write_csv(part: Path, found: Iterator[TableRow]) -> int:
     count = 0
     with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file, lineterminator="\r\n")  # RFC 4180; also makes it quote a lone \r
@@ -149,7 +149,7 @@ def _parquet_writer() -> Any:
     }
     schema = pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
 
-    def write(part: Path, found: Iterator[Row]) -> int:
+    def write(part: Path, found: Iterator[TableRow]) -> int:
         count = 0
         with parquet.ParquetWriter(part, schema, compression="zstd") as writer:
             for batch in _batches(found):
@@ -160,9 +160,9 @@ def _parquet_writer() -> Any:
     return write
 
 
-def _batches(found: Iterator[Row]) -> Iterator[Sequence[Row]]:
+def _batches(found: Iterator[TableRow]) -> Iterator[Sequence[TableRow]]:
     """Rows in groups that are large enough for Parquet and small enough for memory."""
-    batch: list[Row] = []
+    batch: list[TableRow] = []
     characters = 0
     for row in found:
         batch.append(row)

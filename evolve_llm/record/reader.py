@@ -13,9 +13,9 @@ from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.candidate import Candidate, Fitness, fitness_class
 from evolve_llm.nouns.outcome import Recalled
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.nouns.thinking import Parts, apart
+from evolve_llm.nouns.thinking import Chain, apart
 from evolve_llm.nouns.verdict import Grade, Verdict
-from evolve_llm.record.columns import CANDIDATE, COMPLETION, Row, read_candidate, read_outcome
+from evolve_llm.record.columns import CANDIDATE, COMPLETION, StoredRow, read_candidate, read_outcome
 from evolve_llm.record.run_files import store_error
 
 
@@ -44,10 +44,10 @@ class StoreReader:
         except sqlite3.Error as error:
             raise store_error(self.path, error) from error
 
-    def _named(self, table: str, names: Sequence[str], order: int) -> list[Row]:
+    def _named(self, table: str, names: Sequence[str], place: int) -> list[StoredRow]:
         """The rows of one problem by the names of their columns, in the order of their key."""
         rows = self._rows(
-            f"SELECT {', '.join(names)} FROM {table} WHERE ord = ? ORDER BY generation, slot", order
+            f"SELECT {', '.join(names)} FROM {table} WHERE ord = ? ORDER BY generation, slot", place
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -61,45 +61,45 @@ class StoreReader:
         """How many problems the run has."""
         return int(self._rows("SELECT count(*) FROM problems")[0][0])
 
-    def recall(self, order: int) -> dict[Address, Recalled]:
+    def recall(self, place: int) -> dict[Address, Recalled]:
         """Every outcome an earlier session stored for a problem."""
-        rows = self._named("completions", COMPLETION, order)
+        rows = self._named("completions", COMPLETION, place)
         return {
             Address(*(row[name] for name in Address._fields)): Recalled(row["prompt"], read_outcome(row))
             for row in rows
         }
 
     def finished(self) -> set[int]:
-        """The places (``order``) of the problems that have their answer."""
-        return {order for (order,) in self._rows("SELECT ord FROM answers")}
+        """The places of the problems that have their answer."""
+        return {place for (place,) in self._rows("SELECT ord FROM answers")}
 
     def begun(self) -> set[int]:
-        """Problems (by order) of which a completion is stored."""
-        return {order for (order,) in self._rows("SELECT DISTINCT ord FROM completions")}
+        """Problems (by place) of which a completion is stored."""
+        return {place for (place,) in self._rows("SELECT DISTINCT ord FROM completions")}
 
     def answers(self) -> dict[int, tuple[str | None, str | None]]:
         """The answer of each finished problem: (uid of the answering candidate, answer as written)."""
         return {
-            order: (uid, answer) for order, uid, answer in self._rows("SELECT ord, uid, answer FROM answers")
+            place: (uid, answer) for place, uid, answer in self._rows("SELECT ord, uid, answer FROM answers")
         }
 
-    def candidates(self, order: int, *, texts: bool = False) -> list[Candidate]:
+    def candidates(self, place: int, *, texts: bool = False) -> list[Candidate]:
         """Everyone born in the finished generations of a problem, in order of birth, survivors or not.
 
         ``texts``: with the chains themselves.
         """
-        chains = self._chains(order) if texts else {}
-        (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", order)[0]
+        chains = self._chains(place) if texts else {}
+        (identity,) = self._rows("SELECT id FROM problems WHERE ord = ?", place)[0]
         kind = Fitness
         fitness: dict[str, list[float]] = {}
         query = (
             "SELECT fitness, weights FROM populations WHERE ord = ? AND fitness != '{}' ORDER BY generation"
         )
-        for values, weights in self._rows(query, order):
+        for values, weights in self._rows(query, place):
             fitness |= json.loads(values)
             kind = fitness_class(json.loads(weights))
         found = []
-        for row in self._named("candidates", CANDIDATE, order):
+        for row in self._named("candidates", CANDIDATE, place):
             one = read_candidate(identity, row, *chains.get((row["generation"], row["slot"]), ()))
             if one.uid in fitness:
                 one.fitness = kind()
@@ -107,27 +107,27 @@ class StoreReader:
             found.append(one)
         return found
 
-    def _chains(self, order: int) -> dict[tuple[int, int], Parts]:
+    def _chains(self, place: int) -> dict[tuple[int, int], Chain]:
         """Thinking and text of every candidate: a copy's own, else of the last call that wrote it."""
         found = {}
         query = (
             "SELECT generation, slot, text, reasoning FROM completions WHERE ord = ? AND purpose = 'vary'"
             " ORDER BY generation, slot, call"
         )
-        for generation, slot, text, thinking in self._rows(query, order):
+        for generation, slot, text, thinking in self._rows(query, place):
             found[generation, slot] = apart(thinking or "", text or "")
         query = "SELECT generation, slot, copied, copied_reasoning FROM candidates WHERE ord = ? AND copied IS NOT NULL"
-        for generation, slot, text, thinking in self._rows(query, order):
-            found[generation, slot] = Parts(thinking or "", text)
+        for generation, slot, text, thinking in self._rows(query, place):
+            found[generation, slot] = Chain(thinking or "", text)
         return found
 
-    def populations(self, order: int, *, texts: bool = False) -> list[StoredPopulation]:
+    def populations(self, place: int, *, texts: bool = False) -> list[StoredPopulation]:
         """The finished generations of a problem, oldest first. ``texts``: with the chains themselves."""
-        born = {one.uid: one for one in self.candidates(order, texts=texts)}
-        verdicts = self.verdicts(order)
+        born = {one.uid: one for one in self.candidates(place, texts=texts)}
+        verdicts = self.verdicts(place)
         found = []
         query = "SELECT generation, members, fitness FROM populations WHERE ord = ? ORDER BY generation"
-        for generation, listed, fitness in self._rows(query, order):
+        for generation, listed, fitness in self._rows(query, place):
             members = tuple(born[uid] for uid in json.loads(listed))
             graded = {
                 one.uid: verdicts[one.answer] for one in members if not one.failed and one.answer in verdicts
@@ -135,9 +135,9 @@ class StoreReader:
             found.append(StoredPopulation(generation, members, graded, json.loads(fitness)))
         return found
 
-    def verdicts(self, order: int) -> dict[str | None, Verdict]:
+    def verdicts(self, place: int) -> dict[str | None, Verdict]:
         """Verdicts of a problem by answer; None is the chain without an answer."""
-        rows = self._rows("SELECT answer, grade, rule, score, detail FROM verdicts WHERE ord = ?", order)
+        rows = self._rows("SELECT answer, grade, rule, score, detail FROM verdicts WHERE ord = ?", place)
         return {
             answer or None: Verdict(Grade(grade), rule, score, detail)
             for answer, grade, rule, score, detail in rows
@@ -154,7 +154,7 @@ class StoreReader:
         ]
 
     def spending(self) -> list[tuple[int, int, int, int]]:
-        """(problem's order, generation, prompt tokens, completion tokens) of everything stored."""
+        """(the problem's place, generation, prompt tokens, completion tokens) of everything stored."""
         return [
             (row[0], row[1], row[2], row[3])
             for row in self._rows(

@@ -75,11 +75,11 @@ async def regrade(
         changes: list[Change] = []
         async with GradingPool(workers=_workers(), unsafe_local=unsafe_local, deadline=deadline) as pool:
             pool.require(wanted)
-            for order, problem in enumerate(wanted):
-                before = store.verdicts(order)
-                after = await _grade(pool, problem, store, order)
-                if after != before or problem != stored[order]:
-                    store.replace_verdicts(order, after, problem)
+            for place, problem in enumerate(wanted):
+                before = store.verdicts(place)
+                after = await _grade(pool, problem, store, place)
+                if after != before or problem != stored[place]:
+                    store.replace_verdicts(place, after, problem)
                 graded += len(after)
                 changes += _changes(problem.id, before, after)
         if given is not None:
@@ -93,12 +93,12 @@ def _workers() -> int:
     return max(1, min(4, os.cpu_count() or 1))
 
 
-async def _grade(pool: GradingPool, problem: Problem, store: Store, order: int) -> dict[str | None, Verdict]:
+async def _grade(pool: GradingPool, problem: Problem, store: Store, place: int) -> dict[str | None, Verdict]:
     if problem.grader is None or problem.reference is None:
         return {}
-    members = (one for population in store.populations(order) for one in population.members)
+    members = (one for population in store.populations(place) for one in population.members)
     answers = dict.fromkeys(one.answer for one in members if not one.failed)
-    answers |= dict.fromkeys(store.verdicts(order))  # an answer may come from outside the last population
+    answers |= dict.fromkeys(store.verdicts(place))  # an answer may come from outside the last population
     verdicts = await asyncio.gather(*(pool.grade(problem, answer) for answer in answers))
     return dict(zip(answers, verdicts, strict=True))
 

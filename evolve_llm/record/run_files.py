@@ -140,7 +140,7 @@ def create(
         try:
             db.executescript(SCHEMA)
             db.execute("BEGIN")
-            rows = [(order, problem.id, dump(asdict(problem))) for order, problem in enumerate(problems)]
+            rows = [(place, problem.id, dump(asdict(problem))) for place, problem in enumerate(problems)]
             db.executemany("INSERT INTO problems VALUES (?,?,?)", rows)
             db.execute("COMMIT")
         finally:

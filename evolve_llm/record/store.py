@@ -29,7 +29,15 @@ from evolve_llm.nouns.outcome import Failure, Recalled
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion
 from evolve_llm.nouns.verdict import Verdict
-from evolve_llm.record.columns import CANDIDATE, COMPLETION, Row, candidate_row, completion_row, dump, insert
+from evolve_llm.record.columns import (
+    CANDIDATE,
+    COMPLETION,
+    StoredRow,
+    candidate_row,
+    completion_row,
+    dump,
+    insert,
+)
 from evolve_llm.record.reader import StoredPopulation, StoreReader
 from evolve_llm.record.run_files import (
     connect,
@@ -51,7 +59,7 @@ class Store(StoreReader):
         self.path = path
         self._db = connection
         self._lock = lock
-        self._pending: list[Row] = []
+        self._pending: list[StoredRow] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     # ---------------------------------------------------------------- opening and closing
@@ -136,13 +144,13 @@ class Store(StoreReader):
     # ---------------------------------------------------------------- writing
 
     def put(
-        self, order: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure
+        self, place: int, address: Address, prompt: str, seed: int, outcome: Completion | Failure
     ) -> asyncio.Future[None]:
         """Store one outcome; the future is done once it is committed (with all that arrived meanwhile).
 
         Each call gets a future of its own: a waiter that is cancelled takes nobody else's commit with it.
         """
-        self._pending.append(completion_row(order, address, prompt, seed, outcome))
+        self._pending.append(completion_row(place, address, prompt, seed, outcome))
         loop = asyncio.get_running_loop()
         if not self._waiters:
             loop.call_soon(self._commit_batch)
@@ -174,7 +182,7 @@ class Store(StoreReader):
 
     def put_generation(
         self,
-        order: int,
+        place: int,
         generation: int,
         born: Sequence[Candidate],
         members: Sequence[Candidate],
@@ -187,33 +195,33 @@ class Store(StoreReader):
         verdicts; with ``last`` also the problem's answer."""
         with self._transaction() as db:
             db.executemany(
-                insert("candidates", CANDIDATE, replace=True), [candidate_row(order, one) for one in born]
+                insert("candidates", CANDIDATE, replace=True), [candidate_row(place, one) for one in born]
             )
             fitness = {one.uid: list(one.fitness.values) for one in members if one.fitness.valid}
             weights = next((list(one.fitness.weights) for one in members if one.fitness.valid), [])
             db.execute(
                 "INSERT OR REPLACE INTO populations VALUES (?,?,?,?,?)",
-                (order, generation, dump([one.uid for one in members]), dump(fitness), dump(weights)),
+                (place, generation, dump([one.uid for one in members]), dump(fitness), dump(weights)),
             )
             db.executemany(
                 "INSERT OR IGNORE INTO verdicts VALUES (?,?,?,?,?,?)",
                 {
-                    _verdict_row(order, one.answer, verdicts[one.uid])
+                    _verdict_row(place, one.answer, verdicts[one.uid])
                     for one in (*members, *born)  # the answer of an asking finish is born and no member
                     if one.uid in verdicts
                 },
             )
             if last:
-                row = (order, answer.uid if answer else None, answer.answer if answer else None)
+                row = (place, answer.uid if answer else None, answer.answer if answer else None)
                 db.execute("INSERT OR REPLACE INTO answers VALUES (?,?,?)", row)
 
-    def replace_verdicts(self, order: int, verdicts: Mapping[str | None, Verdict], problem: Problem) -> None:
+    def replace_verdicts(self, place: int, verdicts: Mapping[str | None, Verdict], problem: Problem) -> None:
         """Give a problem new verdicts (by answer) and the reference they were given against."""
         with self._transaction() as db:
-            db.execute("DELETE FROM verdicts WHERE ord = ?", (order,))
-            rows = [_verdict_row(order, answer, verdict) for answer, verdict in verdicts.items()]
+            db.execute("DELETE FROM verdicts WHERE ord = ?", (place,))
+            rows = [_verdict_row(place, answer, verdict) for answer, verdict in verdicts.items()]
             db.executemany("INSERT INTO verdicts VALUES (?,?,?,?,?,?)", rows)
-            db.execute("UPDATE problems SET body = ? WHERE ord = ?", (dump(asdict(problem)), order))
+            db.execute("UPDATE problems SET body = ? WHERE ord = ?", (dump(asdict(problem)), place))
 
     def log_session(self, entry: Mapping[str, Any]) -> None:
         """Append one line to sessions.jsonl. Never fails the run."""
@@ -236,5 +244,5 @@ class Store(StoreReader):
             raise
 
 
-def _verdict_row(order: int, answer: str | None, verdict: Verdict) -> tuple[Any, ...]:
-    return (order, answer or "", verdict.grade.value, verdict.rule, verdict.score, verdict.detail)
+def _verdict_row(place: int, answer: str | None, verdict: Verdict) -> tuple[Any, ...]:
+    return (place, answer or "", verdict.grade.value, verdict.rule, verdict.score, verdict.detail)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from evolve_llm.nouns.candidate import Candidate
-from evolve_llm.nouns.thinking import whole
+from evolve_llm.nouns.thinking import join_thinking
 
 Policy = Literal["full", "tail", "answer", "drop"]
 Starts = Callable[[str], Awaitable[Sequence[int] | None]]
@@ -47,7 +47,7 @@ class Carry:
         """The parent as its children see it, by the engine's own tokens where it tells where they start."""
         if self.leaves(parent):
             return Read(parent)
-        chain, limit = whole(parent.reasoning, parent.text), self.most(max_tokens)
+        chain, limit = join_thinking(parent.reasoning, parent.text), self.most(max_tokens)
         at = await starts(chain)
         left: int | None = None
         if self.policy == "answer":

@@ -1,7 +1,7 @@
 """Prompt templates: Jinja2 files, one folder per answer format, any of them replaceable by the user's own.
 
 A variation operator keeps its templates in a folder of its own package and says so in the default of its
-``templates`` parameter; the machine puts the user's folder over it with ``over``:
+``templates`` parameter; the toolbox puts the user's folder over it with ``over``:
 
     TEMPLATES = Templates(builtin=Path(__file__).parent / "prompts", names=("debate",))
 

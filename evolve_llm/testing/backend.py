@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class BackendContract:
-    """What the machine asks of every backend.
+    """What the engine asks of every backend.
 
     Set ``make`` to a function of no arguments that gives a new backend, not started, each time. Where it answers
     a prompt with a text that is known, ``expected`` gives it; where it refuses one for good, ``refused`` is that

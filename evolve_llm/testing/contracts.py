@@ -19,7 +19,7 @@ from evolve_llm.testing.wording import CONTRACT, broken, members, reseeds, seede
 
 
 class SelectionContract:
-    """What the machine asks of every selection operator (invariant I7).
+    """What the engine asks of every selection operator (invariant I7).
 
     Set ``selector`` to the operator (``staticmethod(function)``), parameters bound. ``may_refuse`` is for
     selectors that cannot serve every population (roulette on fitness that is not positive, say): a ValueError
@@ -154,7 +154,7 @@ class SelectionContract:
         """Parents from generators that stand where the caller has put them; None where they are refused."""
         try:
             return select_groups(self.selector, population, sizes)
-        except OperatorError as error:  # the machine turns whatever a selector raises into one
+        except OperatorError as error:  # the engine turns whatever a selector raises into one
             # Of DEAP's selectors some give nothing at all where others raise.
             if self.may_refuse and (
                 isinstance(error.__cause__, ValueError | EvolveError) or "gave []" in str(error)

@@ -45,7 +45,7 @@ def _live(draw: st.DrawFn, weights: tuple[float, ...]) -> list[Candidate]:
 
 
 class FinishContract:
-    """What the machine asks of every finish operator.
+    """What the engine asks of every finish operator.
 
     Set ``finish`` to the operator, parameters bound. ``majority`` is a claim to be held to: the answer is in a
     largest class of equivalent answers, wherever anybody has one.

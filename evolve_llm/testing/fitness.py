@@ -54,7 +54,7 @@ def _live(draw: st.DrawFn) -> list[Candidate]:
 
 
 class FitnessContract:
-    """What the machine asks of every fitness (invariant I3).
+    """What the engine asks of every fitness (invariant I3).
 
     Set ``fitness`` to the operator, parameters bound. The model that answers ``ask`` is a fixed function of the
     candidate, the number of the call about it and the prompt; sometimes it answers nothing at all.

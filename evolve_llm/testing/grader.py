@@ -18,7 +18,7 @@ Case = tuple[Any, str]
 
 
 class GraderContract:
-    """What the machine asks of every grader.
+    """What the engine asks of every grader.
 
     Set ``grader`` to the object; ``right`` and ``wrong`` to pairs of a reference and an answer that must be graded
     correct, or must not; and ``equal`` to pairs of answers that mean the same. Nothing is run in a sandbox here:
@@ -67,7 +67,7 @@ class GraderContract:
     def test_never_raises(self, answer: str, data: st.DataObject) -> None:
         """Whatever the answer is: a verdict with a rule, and a canonical form."""
         if len(answer) > 30_000:
-            answer = answer[:30_000]  # the machine cuts the others off
+            answer = answer[:30_000]  # the engine cuts the others off
         reference = data.draw(st.sampled_from([reference for reference, _ in self.right]))
         self._forms(answer)
         if not self.hostile:
@@ -138,5 +138,5 @@ class GraderContract:
         return full if quick is None else [quick, *full]
 
     def _best_form(self, answer: str) -> str:
-        """The form the machine uses: the short cut's where there is one."""
+        """The form the engine uses: the short cut's where there is one."""
         return self._forms(answer)[0]

@@ -16,7 +16,7 @@ from evolve_llm.testing.wording import broken, shown
 
 
 class ProblemContract:
-    """What the machine asks of every problem set.
+    """What the engine asks of every problem set.
 
     Set ``load`` to a function of no arguments that gives the problems; the first ``limit`` of them are looked at.
     ``answer`` takes a reference to an answer that must be graded correct (None: there is no telling): by default a

@@ -37,7 +37,7 @@ def the_best(_: Candidate) -> Hashable:
 
 
 class ReplacementContract:
-    """What the machine asks of every replacement.
+    """What the engine asks of every replacement.
 
     Set ``replacement`` to the operator, parameters bound. A ValueError is a refusal, where there are not n
     offspring for n members. ``elite_of``, where set, is a claim to be held to: of the parents of each niche that it

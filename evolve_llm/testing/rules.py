@@ -28,7 +28,7 @@ from evolve_llm.testing.wording import (
 
 
 class StoppingContract:
-    """What the machine asks of every stopping rule: a pure function of one problem's history.
+    """What the engine asks of every stopping rule: a pure function of one problem's history.
 
     Set ``rule`` to the operator, parameters bound.
     """
@@ -89,7 +89,7 @@ def _mixtures(draw: st.DrawFn) -> tuple[list[float], list[list[float]]]:
 
 
 class AdaptationContract:
-    """What the machine asks of every adaptation: probabilities in, probabilities out.
+    """What the engine asks of every adaptation: probabilities in, probabilities out.
 
     Set ``adapt`` to the operator, parameters bound.
     """

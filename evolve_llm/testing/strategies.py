@@ -115,7 +115,7 @@ def populations(
     """A population in slot order, with many ties in fitness and in answers.
 
     ``evaluated``: whether members have a fitness, None for some; ``failed``: whether some may have failed
-    (the machine shows selection only those that did not).
+    (the engine shows selection only those that did not).
     """
     size = draw(st.integers(min_size, max_size))
     values = st.sampled_from((0.0, 0.0, 0.5, 1.0, -1.0))

@@ -37,7 +37,7 @@ _SMALL = sorted((text for text in HOSTILE.values() if len(text) < 1_000), key=le
 
 
 class VariationContract:
-    """What the machine asks of every variation operator (invariants I3, I4, I9).
+    """What the engine asks of every variation operator (invariants I3, I4, I9).
 
     Set ``variation`` to the operator, parameters bound. ``shows`` is what of each parent stands in its prompts:
     the whole ``texts``, the final ``answers``, or ``nothing``; None finds out by one look. Whatever it is must

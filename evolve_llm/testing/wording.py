@@ -105,7 +105,7 @@ def generators() -> tuple[Any, ...]:
 
 
 def seeded(seed: int, call: Callable[[], Result], *, outer: int = 0) -> tuple[Result, tuple[Any, ...]]:
-    """What a call gives where the machine has seeded the generators, and their states after it.
+    """What a call gives where the engine has seeded the generators, and their states after it.
 
     ``outer`` is where they stood before. Raises BrokenError where the call does not leave them there.
     """

@@ -1,4 +1,4 @@
-"""Recursive self-aggregation in batches, for training and evaluation (the machine itself is in evolve_llm)."""
+"""Recursive self-aggregation in batches, for training and evaluation (the engine itself is in evolve_llm)."""
 
 from __future__ import annotations
 

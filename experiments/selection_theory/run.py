@@ -219,7 +219,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     right.set_xticks(range(0, GENERATIONS + 1, 5))
     right.legend(frameon=False, fontsize=8)
     figure.suptitle(
-        "Lines: theory. Points: the operators, planned by the machine, with 95 % intervals.", fontsize=10
+        "Lines: theory. Points: the operators, planned by the engine, with 95 % intervals.", fontsize=10
     )
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 

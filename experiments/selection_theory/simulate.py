@@ -1,4 +1,4 @@
-"""Selection without variation, through the machine's own planning: children are copies of a parent."""
+"""Selection without variation, through the engine's own planning: children are copies of a parent."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def machine(count: int) -> list[float]:
     samples: list[float] = []
 
     def watch(generation) -> None:
-        if generation.last and generation.order % max(1, count // 10) == 0:
+        if generation.last and generation.place % max(1, count // 10) == 0:
             samples.append(round(memory_mib(), 1))
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""vLLM without our machine around it: the engine itself, as the studies compare against it."""
+"""vLLM without our engine around it: the engine itself, as the studies compare against it."""
 
 from __future__ import annotations
 

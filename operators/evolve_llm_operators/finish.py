@@ -1,6 +1,6 @@
 """Finish operators: who gives the answer. Signature ``(problem, population) -> Candidate | Final``.
 
-The machine hands them the live members only.
+The engine hands them the live members only.
 """
 
 from __future__ import annotations

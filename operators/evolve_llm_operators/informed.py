@@ -25,7 +25,7 @@ from pydantic import Field, Strict
 from evolve_llm.nouns.candidate import Candidate, Fitness
 from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
-from evolve_llm_operators.parameters import whole
+from evolve_llm_operators.parameters import whole_number
 from evolve_llm_operators.selection import trade
 
 MOST_REFERENCES = 20_000
@@ -134,7 +134,7 @@ def boltzmann(
 
 def _pool_fits(preset: Preset | None, *, pool: int | None = None) -> None:
     if pool is not None:
-        whole("pool (members that may become parents)", pool, 1 if preset is None else preset.parents)
+        whole_number("pool (members that may become parents)", pool, 1 if preset is None else preset.parents)
 
 
 @selection(blind=False, needs_fitness=True, requires=_pool_fits)
@@ -189,7 +189,7 @@ def nsga2(individuals: Sequence[Candidate], k: int, *, pool: int | None = None) 
 
 
 def _references_fit(preset: Preset | None, *, p: int = 4, pool: int | None = None) -> None:
-    whole("p (divisions of an objective)", p, 1)
+    whole_number("p (divisions of an objective)", p, 1)
     _pool_fits(preset, pool=pool)
 
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 
-def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Check that a parameter is a whole number in [least, most]."""
     if (
         isinstance(value, bool)
@@ -19,7 +19,7 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     return value
 
 
-def real(name: str, value: Any, least: float, most: float = math.inf, *, above: bool = False) -> float:
+def real_number(name: str, value: Any, least: float, most: float = math.inf, *, above: bool = False) -> float:
     """A finite number in [least, most]; ``above``: greater than ``least``."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or not least <= value <= most or (above and value == least):

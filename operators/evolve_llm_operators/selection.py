@@ -1,7 +1,7 @@
 """Blind selection: parents by index alone, drawn before they exist.
 
 Signature ``(individuals, k) -> list`` as in DEAP, or ``(individuals, sizes) -> list of groups`` for a design
-over the whole generation, drawing from the global ``random`` that the machine has seeded for the draw. What
+over the whole generation, drawing from the global ``random`` that the engine has seeded for the draw. What
 each declares is checked by the contract suite. Islands and graphs are in ``topology``.
 """
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
-from evolve_llm_operators.parameters import whole
+from evolve_llm_operators.parameters import whole_number
 
 Item = TypeVar("Item")
 
@@ -98,8 +98,8 @@ def identity(individuals: Sequence[Item], sizes: Sequence[int]) -> list[list[Ite
 
 
 def _prefix_fits(preset: Preset, *, g: int = 4, d: int = 1) -> None:
-    whole("g (children that share)", g, 1)
-    whole("d (parents they share)", d, 0, preset.parents)
+    whole_number("g (children that share)", g, 1)
+    whole_number("d (parents they share)", d, 0, preset.parents)
 
 
 @selection(blind=True, whole_generation=True, requires=_prefix_fits)
@@ -116,8 +116,8 @@ def shared_prefix(
     Source: ours; cluster sampling, Cochran, Sampling Techniques, 3rd ed. 1977, chapter 9, for what sharing
     does to variance.
     """
-    whole("g (children that share)", g, 1)
-    whole("d (parents they share)", d, 0)
+    whole_number("g (children that share)", g, 1)
+    whole_number("d (parents they share)", d, 0)
     places = range(len(individuals))
     groups: list[list[int]] = []
     for start in range(0, len(sizes), g):

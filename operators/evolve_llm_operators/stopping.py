@@ -30,7 +30,7 @@ def token_budget(
 ) -> bool:
     """Whether the problem has cost ``tokens``, prompt and completion tokens of all its calls together.
 
-    The machine tells what was ``spent``, on children that did not survive, fitness and consultations too;
+    The engine tells what was ``spent``, on children that did not survive, fitness and consultations too;
     without it, what the candidates of the history themselves have cost. A generation is never cut short,
     so a problem may cost up to one generation more. For a budget of the whole run use --budget-tokens.
     """
@@ -73,11 +73,11 @@ def stagnation(
     """
     if len(history) <= generations:
         return False
-    recent = [answer_entropy(members) for members in history[-generations - 1 :]]
+    recent = [class_entropy(members) for members in history[-generations - 1 :]]
     return max(recent) - min(recent) <= tolerance + 1e-9
 
 
-def answer_entropy(members: Sequence[Candidate]) -> float:
+def class_entropy(members: Sequence[Candidate]) -> float:
     """Shannon entropy of the answer classes of the live members, in bits; no answer is a class of its own."""
     counts = Counter(one.answer_class for one in members if not one.failed)
     total = counts.total()

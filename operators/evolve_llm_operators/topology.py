@@ -18,7 +18,7 @@ from deap import tools
 
 from evolve_llm.scheme.decorators import selection
 from evolve_llm.scheme.preset import Preset
-from evolve_llm_operators.parameters import real, whole
+from evolve_llm_operators.parameters import real_number, whole_number
 
 Item = TypeVar("Item")
 
@@ -80,14 +80,14 @@ def _archipelago(n: int, count: int, scheme: str, every: int, migrants: int) -> 
     """The size of an island."""
     if scheme not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
-    whole("count (of islands)", count, 1)
+    whole_number("count (of islands)", count, 1)
     if n % count:
         fits = [m for m in range(1, n + 1) if n % m == 0]
         raise ValueError(
             f"{count} islands do not divide a population of {n}; set count to one of {', '.join(map(str, fits))}"
         )
-    whole("every (generations between)", every, 1)
-    whole("migrants (from each island)", migrants, 1, n // count)
+    whole_number("every (generations between)", every, 1)
+    whole_number("migrants (from each island)", migrants, 1, n // count)
     return n // count
 
 
@@ -159,7 +159,7 @@ def _neighbourhoods(
     graph_seed: int | None = None,
 ) -> list[list[int]]:
     """The places around each place, in order."""
-    whole("radius", radius, 1)
+    whole_number("radius", radius, 1)
     if not isinstance(include_self, bool):
         raise ValueError(f"include_self must be true or false, got {include_self!r}")
     for name, value, only in (
@@ -221,7 +221,7 @@ def _torus(n: int, rows: int | None) -> Any:
                 f"{n} places do not make a torus with more than one row; choose a population such as "
                 f'{n + 1} or "ring" as the graph'
             )
-    elif whole("rows", rows, 2) and n % rows:
+    elif whole_number("rows", rows, 2) and n % rows:
         raise ValueError(
             f"a torus of {rows} rows cannot hold {n} places; the number of rows must divide the population"
         )
@@ -230,11 +230,11 @@ def _torus(n: int, rows: int | None) -> Any:
 
 
 def _small_world(n: int, k: int, p: float, seed: int) -> Any:
-    whole("k (nearest neighbours)", k, 2)
+    whole_number("k (nearest neighbours)", k, 2)
     if k % 2 or k >= n:
         raise ValueError(f"k must be even and smaller than the population of {n}, got {k}")
-    real("p (of rewiring)", p, 0.0, 1.0)
-    whole("graph_seed", seed, 0)
+    real_number("p (of rewiring)", p, 0.0, 1.0)
+    whole_number("graph_seed", seed, 0)
     try:
         return nx.connected_watts_strogatz_graph(n, k, p, seed=seed)
     except nx.NetworkXError as error:

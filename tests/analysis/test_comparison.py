@@ -11,7 +11,7 @@ from making import run_of, sums
 from typer.testing import CliRunner
 
 from evolve_llm import Problem, Run, UserError, evolve
-from evolve_llm.analysis.compare import Comparison, Contrast, Row, compare
+from evolve_llm.analysis.compare import Comparison, ComparisonRow, Contrast, compare
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.cli.main import app
 
@@ -29,7 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     }
 
 
-def row(contrast: Contrast, metric: str, moment: str, generation: int | None = None) -> Row:
+def row(contrast: Contrast, metric: str, moment: str, generation: int | None = None) -> ComparisonRow:
     (found,) = (
         one
         for one in contrast.rows

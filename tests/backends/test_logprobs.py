@@ -18,7 +18,7 @@ from evolve_llm.backends.llama_cpp.backend import local
 from evolve_llm.backends.llama_cpp.wire import chat_body, read_chunks
 from evolve_llm.backends.openai.backend import openai
 from evolve_llm.backends.openai.wire import (
-    Failure,
+    FailedAttempt,
     Wire,
     chat_arguments,
     lacks_logprobs,
@@ -133,9 +133,11 @@ def test_a_server_without_them_is_named_at_once(server: FakeServer, case: str) -
 
 
 def test_a_refusal_for_another_reason_is_not_taken_for_it() -> None:
-    assert not lacks_logprobs(Failure("give up", "bad_request", "HTTP 400: temperature must be at most 2"))
-    assert not lacks_logprobs(Failure("retry", "server_error", "HTTP 500: logprobs worker died"))
-    assert lacks_logprobs(Failure("give up", "bad_request", "HTTP 400: 'log_probs' are not available"))
+    assert not lacks_logprobs(
+        FailedAttempt("give up", "bad_request", "HTTP 400: temperature must be at most 2")
+    )
+    assert not lacks_logprobs(FailedAttempt("retry", "server_error", "HTTP 500: logprobs worker died"))
+    assert lacks_logprobs(FailedAttempt("give up", "bad_request", "HTTP 400: 'log_probs' are not available"))
 
 
 # ---------------------------------------------------------------- llama.cpp

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from evolve_llm.backends.openai.wire import (
     SEED_LIMIT,
-    Failure,
+    FailedAttempt,
     Wire,
     chat_arguments,
     find_model,
@@ -40,12 +40,12 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_a_completion_or_a_sorted_failure(value: object) -> None:
-    assert isinstance(read_body(json.dumps(value)), Completion | Failure)
+    assert isinstance(read_body(json.dumps(value)), Completion | FailedAttempt)
 
 
 @given(st.text())
 def test_any_text_is_a_completion_or_a_sorted_failure(text: str) -> None:
-    assert isinstance(read_body(text), Completion | Failure)
+    assert isinstance(read_body(text), Completion | FailedAttempt)
 
 
 @given(st.integers(400, 599), json_values, st.dictionaries(st.just("retry-after"), st.text(max_size=30)))

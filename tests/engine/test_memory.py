@@ -66,7 +66,7 @@ def test_problems_are_admitted_only_as_the_model_has_room() -> None:
         async with Session(problems, "smoke", model, out=out, concurrency=8) as session:
             async for generation in session.generations():
                 if generation.last:
-                    assert len(set(started)) <= generation.order + 1 + CONCURRENCY + 1
+                    assert len(set(started)) <= generation.place + 1 + CONCURRENCY + 1
 
     with run_directory() as out:
         asyncio.run(main())

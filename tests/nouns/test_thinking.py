@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evolve_llm import Completion, Problem, Request, Run, evolve
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.nouns.thinking import CLOSE, OPEN, Parts, apart, split, whole
+from evolve_llm.nouns.thinking import CLOSE, OPEN, Chain, apart, join_thinking, split_thinking
 from evolve_llm.record.export import rows
 from evolve_llm.record.store import Store
 from evolve_llm.testing import database
@@ -45,32 +45,32 @@ texts = st.one_of(pieces.map("".join), st.text(max_size=40))
     ],
 )
 def test_the_two_parts_of_a_text(text: str, thinking: str, answer: str) -> None:
-    assert split(text) == Parts(thinking, answer)
+    assert split_thinking(text) == Chain(thinking, answer)
 
 
 @given(texts)
 def test_a_text_is_apart_once_and_put_together_again(text: str) -> None:
-    found = split(text)
+    found = split_thinking(text)
     assert CLOSE not in found.answer
     assert found.thinking in text
     assert text.endswith(found.answer)
     assert found.thinking == "" or found.thinking.strip()
     if found.thinking:
-        assert split(whole(*found)) == found
+        assert split_thinking(join_thinking(*found)) == found
     elif CLOSE not in text and not text.lstrip().startswith(OPEN):
         assert found.answer == text
 
 
 def test_a_million_tags_are_no_more_than_a_text() -> None:
     for text in (OPEN * 10**6, CLOSE * 10**6, (OPEN + CLOSE) * 10**6, f"{OPEN}a{CLOSE}" * 10**6 + "4"):
-        found = split(text)
+        found = split_thinking(text)
         assert len(found.thinking) + len(found.answer) <= len(text)
 
 
 @given(st.text(), st.text(min_size=1).filter(str.strip))
 def test_a_channel_of_its_own_is_taken_at_its_word(text: str, reasoning: str) -> None:
-    assert apart(reasoning, text) == Parts(reasoning, text)
-    assert apart("  \n", text) == split(text)
+    assert apart(reasoning, text) == Chain(reasoning, text)
+    assert apart("  \n", text) == split_thinking(text)
 
 
 def _run(tmp_path: Path, answer: Completion | str, **settings: object) -> Run:

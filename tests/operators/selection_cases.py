@@ -45,7 +45,7 @@ def population(
 def groups_of(
     select: Callable[..., Any], members: Sequence[Any], sizes: Sequence[int], seed: int, generation: int = 1
 ) -> list[tuple[Any, ...]]:
-    """What the machine gets from a selector."""
+    """What the engine gets from a selector."""
     with rng_scope(seed):
         return select_groups(select, members, sizes, generation=generation)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from evolve_llm_operators.stopping import answer_entropy, consensus, stagnation, token_budget
+from evolve_llm_operators.stopping import class_entropy, consensus, stagnation, token_budget
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,11 +44,11 @@ def test_consensus_looks_at_the_last_population_and_needs_answers() -> None:
 
 @given(st.lists(st.sampled_from(("4", "5", None)), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_entropy_is_of_the_classes_whatever_the_order(answers: list[str | None], order: object) -> None:
-    entropy = answer_entropy(members(*answers))
+    entropy = class_entropy(members(*answers))
     order.shuffle(answers)  # type: ignore[attr-defined]
-    assert entropy == answer_entropy(members(*answers))
+    assert entropy == class_entropy(members(*answers))
     assert -1e-12 <= entropy <= math.log2(3) + 1e-12
-    assert answer_entropy(members("4", "5", "6", "7")) == 2.0
+    assert class_entropy(members("4", "5", "6", "7")) == 2.0
 
 
 def test_stagnation_counts_generations_without_change() -> None:

@@ -25,7 +25,7 @@ def test_generations_arrive_in_order_for_each_problem_and_the_last_one_has_the_a
         run = evolve(PROBLEMS, "smoke", Reordering(Behaviour(), seed=5), out=out, on_generation=seen.append)
         answers = [one.answer for one in run.results()]
     for order, problem in enumerate(PROBLEMS):
-        mine = [one for one in seen if one.order == order]
+        mine = [one for one in seen if one.place == order]
         assert [one.index for one in mine] == [0, 1, 2]
         assert [one.last for one in mine] == [False, False, True]
         assert all(one.problem == problem for one in mine)

@@ -33,7 +33,7 @@ from evolve_llm.backends.openai.options import (
 )
 from evolve_llm.backends.openai.patience import AttemptError, patiently
 from evolve_llm.backends.openai.transport import Transport
-from evolve_llm.backends.openai.wire import Failure, Wire
+from evolve_llm.backends.openai.wire import FailedAttempt, Wire
 from evolve_llm.backends.options import read_options
 from evolve_llm.backends.replicas import Replicas
 from evolve_llm.backends.tokens import estimate_prompt_tokens
@@ -197,7 +197,7 @@ class OpenAI:
                 raise self._without_logprobs(error.failure.detail) from None
             raise
         answer = openai_wire.read_body(text)
-        if isinstance(answer, Failure):
+        if isinstance(answer, FailedAttempt):
             raise AttemptError(answer)
         self._note_cache(text)
         return answer
@@ -236,7 +236,7 @@ class OpenAI:
                     return
                 error = second
             except TimeoutError:
-                error = AttemptError(Failure("end", "timeout", "it no longer answers even GET /models"))
+                error = AttemptError(FailedAttempt("end", "timeout", "it no longer answers even GET /models"))
         raise BackendError(
             f"the server {self.where} cannot be reached ({error}); start it or correct --base-url. Nothing "
             "stored is lost. The same command resumes the run once the server is there"

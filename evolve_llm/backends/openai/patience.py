@@ -10,7 +10,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from evolve_llm.backends.openai.options import OpenAIOptions
-from evolve_llm.backends.openai.wire import Failure
+from evolve_llm.backends.openai.wire import FailedAttempt
 from evolve_llm.nouns.errors import BackendError
 
 Value = TypeVar("Value")
@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 class AttemptError(Exception):
     """One attempt's failure on its way to the retry loop; no error that a run sees."""
 
-    def __init__(self, failure: Failure, *, refused: bool = False) -> None:
+    def __init__(self, failure: FailedAttempt, *, refused: bool = False) -> None:
         super().__init__(failure.detail)
         self.failure = failure
         self.refused = refused
@@ -101,7 +101,9 @@ async def patiently(attempt: Callable[[], Awaitable[Value]], options: OpenAIOpti
             return await retrying(once)
     except TimeoutError:
         why = f"; last failure: {last}" if last is not None else ""
-        failure = Failure("retry", "timeout", f"no answer within engine.deadline={options.deadline:g} s{why}")
+        failure = FailedAttempt(
+            "retry", "timeout", f"no answer within engine.deadline={options.deadline:g} s{why}"
+        )
         raise AttemptError(failure, refused=last is not None and last.refused) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from evolve_llm.backends.openai import wire as openai_wire
 from evolve_llm.backends.openai.options import OPENAI_HOST, OpenAIOptions, root_of
 from evolve_llm.backends.openai.patience import AttemptError
-from evolve_llm.backends.openai.wire import Failure
+from evolve_llm.backends.openai.wire import FailedAttempt
 
 
 class Transport:
@@ -97,11 +97,11 @@ class Transport:
             refused = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
             timeout = isinstance(error, self._library.APITimeoutError)
             detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
-            failure = Failure("retry", "timeout" if timeout else "server_error", detail)
+            failure = FailedAttempt("retry", "timeout" if timeout else "server_error", detail)
             raise AttemptError(failure, refused=refused) from None
         except TimeoutError:
             detail = f"no answer to an attempt within {limit:g} s"
-            raise AttemptError(Failure("retry", "timeout", detail)) from None
+            raise AttemptError(FailedAttempt("retry", "timeout", detail)) from None
         except self._library.OpenAIError as error:
             detail = f"{type(error).__name__}: {error}"
-            raise AttemptError(Failure("retry", "malformed_response", detail)) from None
+            raise AttemptError(FailedAttempt("retry", "malformed_response", detail)) from None

@@ -43,7 +43,7 @@ _NEUTRAL = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedAttempt:
     """Why one attempt failed. ``reason`` is RequestError's word; ``after`` is the server's own wish in seconds."""
 
     remedy: Remedy
@@ -97,23 +97,25 @@ def neutral_samplers(owner: str) -> Mapping[str, object] | None:
     return _NEUTRAL.get(owner.lower())
 
 
-def read_body(text: str) -> Completion | Failure:
+def read_body(text: str) -> Completion | FailedAttempt:
     """A response of status 200: its completion, or what is wrong with it."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return Failure("retry", "malformed_response", f"{error}: {_excerpt(text)}")
+        return FailedAttempt("retry", "malformed_response", f"{error}: {_excerpt(text)}")
     if not isinstance(body, dict):
-        return Failure("retry", "malformed_response", f"no JSON object: {_excerpt(text)}")
+        return FailedAttempt("retry", "malformed_response", f"no JSON object: {_excerpt(text)}")
     if body.get("error") and not body.get("choices"):
         return _inner_error(body["error"])
     choices = body.get("choices")
     if not choices:
-        return Failure("retry", "empty_response", "the response has no choices")
+        return FailedAttempt("retry", "empty_response", "the response has no choices")
     try:
         return _read_choice(_the_choice(choices), body.get("usage") or {})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        return Failure("retry", "malformed_response", f"{type(error).__name__} {error}: {_excerpt(text)}")
+        return FailedAttempt(
+            "retry", "malformed_response", f"{type(error).__name__} {error}: {_excerpt(text)}"
+        )
 
 
 def tells_cached_tokens(text: str) -> bool:
@@ -127,26 +129,28 @@ def _the_choice(choices: list[Any]) -> Any:
     return next((one for one in choices if one.get("index") == 0), choices[0])
 
 
-def _inner_error(error: Any) -> Failure:
+def _inner_error(error: Any) -> FailedAttempt:
     """Some gateways report failures with status 200."""
     code = error.get("code") if isinstance(error, Mapping) else None
     status = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else 500
     return sort_status(status if 400 <= status < 600 else 500, {"error": error}, {})
 
 
-def _read_choice(choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion | Failure:
+def _read_choice(choice: Mapping[str, Any], usage: Mapping[str, Any]) -> Completion | FailedAttempt:
     message = choice["message"]
     text = _content(message.get("content"))
     reasoning = str(message.get("reasoning_content") or message.get("reasoning") or "")
     finish = choice.get("finish_reason")
     if finish == "content_filter":
-        return Failure("give up", "content_filter", "the server's filter cut the answer off")
+        return FailedAttempt("give up", "content_filter", "the server's filter cut the answer off")
     if finish in ("abort", "error"):
-        return Failure("retry", "server_error", f"the server ended the answer with finish_reason {finish}")
+        return FailedAttempt(
+            "retry", "server_error", f"the server ended the answer with finish_reason {finish}"
+        )
     if (
         not text and not reasoning and not usage.get("completion_tokens")
     ):  # else the model ended its turn at once
-        return Failure("retry", "empty_response", f"the answer is empty (finish_reason {finish})")
+        return FailedAttempt("retry", "empty_response", f"the answer is empty (finish_reason {finish})")
     details = usage.get("prompt_tokens_details") or {}
     reason: FinishReason = "length" if finish == "length" else "stop"
     logprobs, first_token = read_logprobs(choice.get("logprobs"))
@@ -183,7 +187,7 @@ def _number(value: Any) -> float:
     return number
 
 
-def lacks_logprobs(failure: Failure) -> bool:
+def lacks_logprobs(failure: FailedAttempt) -> bool:
     """Whether a request was refused because it asked for log-probabilities."""
     return failure.remedy == "give up" and bool(_LOGPROBS.search(failure.detail))
 
@@ -198,29 +202,29 @@ def _content(content: Any) -> str:
     raise TypeError(f"content is a {type(content).__name__}")
 
 
-def sort_status(status: int, body: object, headers: Mapping[str, str]) -> Failure:
+def sort_status(status: int, body: object, headers: Mapping[str, str]) -> FailedAttempt:
     """What an HTTP error means and what to do about it."""
     message, code = _error_fields(body)
     detail = f"HTTP {status}: {message}"
     if status == 401:
-        return Failure("end", "bad_key", f"{detail}; check OPENAI_API_KEY or engine.api_key")
+        return FailedAttempt("end", "bad_key", f"{detail}; check OPENAI_API_KEY or engine.api_key")
     if status == 402 or (status in (403, 429) and code in _QUOTA):
-        return Failure("end", "no_credit", f"{detail}; the account has no credit left")
+        return FailedAttempt("end", "no_credit", f"{detail}; the account has no credit left")
     if status in (400, 403, 422) and (code == "content_filter" or _FILTERED.search(message)):
-        return Failure("give up", "content_filter", detail)
+        return FailedAttempt("give up", "content_filter", detail)
     if status == 403:
-        return Failure("end", "bad_key", f"{detail}; this key may not use this model")
+        return FailedAttempt("end", "bad_key", f"{detail}; this key may not use this model")
     if status == 404:
         known = "the model is not there" if _MODEL.search(message) else "is the base URL right (…/v1)?"
-        return Failure("end", "no_model", f"{detail}; {known}")
+        return FailedAttempt("end", "no_model", f"{detail}; {known}")
     if status == 429:
-        return Failure("wait", "server_error", detail, retry_after(headers))
+        return FailedAttempt("wait", "server_error", detail, retry_after(headers))
     too_long = code in ("context_length_exceeded", "exceed_context_size_error") or _OVERFLOW.search(message)
     if status == 413 or (status < 500 and too_long):
-        return Failure("give up", "context_overflow", detail)
+        return FailedAttempt("give up", "context_overflow", detail)
     if status >= 500 or status in (408, 409, 425):
-        return Failure("retry", "server_error", detail, retry_after(headers))
-    return Failure("give up", "bad_request", detail)
+        return FailedAttempt("retry", "server_error", detail, retry_after(headers))
+    return FailedAttempt("give up", "bad_request", detail)
 
 
 def _error_fields(body: object) -> tuple[str, str]:
