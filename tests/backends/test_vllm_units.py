@@ -22,10 +22,10 @@ from vllm_lent import write_adapter, write_safetensors
 
 from evolve_llm.backends.fly import FOLDER
 from evolve_llm.backends.vllm import options as vllm_options
-from evolve_llm.backends.vllm.backend import Vllm, VllmFly, VllmOptions, vllm
+from evolve_llm.backends.vllm.backend import Vllm, VllmOptions, vllm
 from evolve_llm.backends.vllm.child import _lives
 from evolve_llm.backends.vllm.engine import _output_to, explained
-from evolve_llm.backends.vllm.fly import shipped_folder
+from evolve_llm.backends.vllm.fly import VllmFly, shipped_folder
 from evolve_llm.backends.vllm.lora import base_shapes, read_adapter
 from evolve_llm.backends.vllm.outputs import (
     SEED_LIMIT,

@@ -25,7 +25,6 @@ from evolve_llm.backends.base import Load
 from evolve_llm.backends.messages import well_formed
 from evolve_llm.backends.options import Options, Seeds, read_options
 from evolve_llm.backends.vllm import engine as vllm_engine
-from evolve_llm.backends.vllm import fly as vllm_fly
 from evolve_llm.backends.vllm import lora as vllm_lora
 from evolve_llm.backends.vllm import options as vllm_options
 from evolve_llm.backends.vllm import outputs as vllm_outputs
@@ -330,18 +329,6 @@ class Vllm:
             raise UserError(f"vLLM refuses the adapter {adapter.path}: {detail}") from error
 
 
-class VllmFly(Vllm):
-    """The fly that this package carries, which says so when it is asked what it has no letters for."""
-
-    preferred = vllm_fly.ARGUMENTS
-
-    def _folder(self) -> Path | None:
-        return vllm_fly.shipped_folder()
-
-    def _outside(self, prompt: Prompt) -> str | None:
-        return vllm_fly.outside(prompt)
-
-
 def _sequences(arguments: Mapping[str, Any]) -> int:
     """How many requests the engine runs at once, as far as it was told."""
     try:
@@ -382,6 +369,8 @@ def vllm(argument: str = "", **options: object) -> Vllm:
     if known:
         vllm_options.refuse_unknown(rest, VllmOptions.model_fields, known - set(VllmOptions.model_fields))
     chosen = read_options(VllmOptions, "vllm", own)
-    if argument == vllm_fly.NAME:
+    if argument == "fly":
+        from evolve_llm.backends.vllm.fly import VllmFly  # it extends Vllm, so it is imported after it
+
         return VllmFly(argument, chosen, rest)
     return Vllm(argument, chosen, rest)

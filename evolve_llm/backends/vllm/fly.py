@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from evolve_llm.backends.fly import FOLDER, outside, shipped
+from evolve_llm.backends.vllm.backend import Vllm
+from evolve_llm.nouns.request import Prompt
 
-NAME = "fly"
 FILES = ("model.safetensors", "config.json", "tokenizer.json")
 ARGUMENTS: Mapping[str, Any] = {
     "dtype": "float32",
@@ -18,9 +19,21 @@ ARGUMENTS: Mapping[str, Any] = {
     "enforce_eager": True,  # compiling takes longer than it runs
 }
 
-__all__ = ["ARGUMENTS", "NAME", "outside", "shipped_folder"]
+__all__ = ["ARGUMENTS", "VllmFly", "shipped_folder"]
 
 
 def shipped_folder(folder: Path = FOLDER) -> Path:
     """The folder of this package with the fly's weights. Raises as ``fly.shipped``."""
     return shipped(FILES, folder)
+
+
+class VllmFly(Vllm):
+    """The fly that this package carries. It refuses a prompt with characters that the fly has no letters for."""
+
+    preferred: ClassVar[Mapping[str, Any]] = ARGUMENTS
+
+    def _folder(self) -> Path | None:
+        return shipped_folder()
+
+    def _outside(self, prompt: Prompt) -> str | None:
+        return outside(prompt)
