@@ -5,14 +5,19 @@
     python experiments/throughput/saturation.py --model vllm:Qwen/Qwen3-4B-Instruct-2507 \\
         --problems aime25 --sizes 8,30 --set engine.max_num_seqs=256 # a GPU machine
 
-Three programs generate the same texts, by turns, on one engine that stays up:
+Four programs generate the same texts, by turns, on one engine that stays up:
 
     run       ``Session``: RSA's dependencies, plans, prompts, permits, the store on disk, grading
-    at once   every request of that run, recorded, to ``backend.generate`` at the same moment
+    graph     every request of that run, recorded, to ``backend.generate`` the moment those of its parents have
+              ended, and nothing else: what the dependencies alone allow. graph / at once is the **bound** for
+              run / at once, and run / graph is what our engine loses
+    at once   every request of that run to ``backend.generate`` at the same moment
     engine    the same requests as token ids straight to vLLM's AsyncLLM at the same moment: no template, no
               tokenizer, nothing of ours; for a backend that is not vLLM it is left out
 
-The last two know every prompt beforehand, so that no run could always keep up with them: with few problems the
+    unseeded  as engine, the requests without their seeds: what vLLM's sampler loses to them
+
+The last ones know every prompt beforehand, so that no run could always keep up with them: with few problems the
 longest line of descent decides. Seeds are those of the run, so the texts are the same but for rounding in
 batches; what is compared is generated tokens a second.
 The prefix cache is emptied before each. Medians and ranges over repeats; ratios are of neighbours in time.
@@ -33,10 +38,11 @@ from typing import Any
 
 from raw_vllm import machine
 
-from evolve_llm import Completion, Prompt, Request, Session
+from evolve_llm import Completion, Prompt, Request, Run, Session
 from evolve_llm.backends.base import Backend, Load, ModelInfo, load_of, make_backend
 
 RESULTS = Path(__file__).parent / "results"
+Node = tuple[str, int, int]  # problem, generation, slot
 
 
 class Kept:
@@ -46,6 +52,7 @@ class Kept:
         self.inner = inner
         self.identity, self.capacity = inner.identity, inner.capacity
         self.requests: list[Request] = []
+        self.parents: dict[Node, tuple[Node, ...]] = {}
         self.peak = self._in_flight = 0
         self._info: ModelInfo | None = None
 
@@ -99,7 +106,21 @@ async def our_run(backend: Kept, problems: str, size: int, preset: str, seed: in
                 pass
             seconds = time.perf_counter() - began
             assert session.evolution is not None
-            return session.evolution.meter.completion_tokens, seconds
+            spent = session.evolution.meter.completion_tokens
+        backend.parents = parents_of(Run(session.path))
+        return spent, seconds
+
+
+def parents_of(run: Run) -> dict[Node, tuple[Node, ...]]:
+    """Whose chains stand in the prompt of each candidate, by problem, generation and slot."""
+    return {
+        (problem.id, one.generation, one.slot): tuple(
+            (problem.id, *map(int, uid.split("."))) for uid in one.parents
+        )
+        for problem, populations in run.populations(texts=False)
+        for row in populations
+        for one in row.members
+    }
 
 
 async def at_once(backend: Kept, requests: list[Request]) -> tuple[int, float]:
@@ -110,7 +131,31 @@ async def at_once(backend: Kept, requests: list[Request]) -> tuple[int, float]:
     return sum(one.completion_tokens for one in answers), time.perf_counter() - began
 
 
-async def straight(backend: Kept, requests: list[Request]) -> tuple[int, float] | None:
+async def graph(backend: Kept, requests: list[Request]) -> tuple[int, float]:
+    """The same of each request through the backend as soon as its parents' have ended: no schedule can do better."""
+    ended = {node_of(one): asyncio.Event() for one in requests}
+
+    async def ask(request: Request) -> int:
+        for parent in backend.parents.get(node_of(request), ()):
+            await ended[parent].wait()
+        made = (await backend.inner.generate(request)).completion_tokens
+        ended[node_of(request)].set()
+        return made
+
+    await fresh(backend)
+    began = time.perf_counter()
+    made = await asyncio.gather(*map(ask, requests))
+    return sum(made), time.perf_counter() - began
+
+
+def node_of(request: Request) -> Node:
+    """The candidate that a request writes."""
+    return request.problem, request.address.generation, request.address.slot
+
+
+async def straight(
+    backend: Kept, requests: list[Request], *, seeded: bool = True
+) -> tuple[int, float] | None:
     """The same of all requests at once through vLLM's engine; None for another backend."""
     inner: Any = backend.inner
     engine = vllm_engine(backend)
@@ -118,6 +163,8 @@ async def straight(backend: Kept, requests: list[Request]) -> tuple[int, float] 
         return None
     ids = [await inner._aside(inner._chat.tokens, one.prompt) for one in requests]
     parameters = [inner._parameters(one) for one in requests]
+    for one in () if seeded else parameters:
+        one.seed = None
 
     async def ask(number: int) -> int:
         name, made = f"straight-{number}-{time.monotonic_ns()}", 0
@@ -160,14 +207,21 @@ async def study(arguments: argparse.Namespace) -> dict[str, Any]:
 
 async def one_size(backend: Kept, arguments: argparse.Namespace, size: int) -> dict[str, Any]:
     """Tokens a second of the three programs at one number of problems, and ratios of neighbours."""
-    rates: dict[str, list[float]] = {"run": [], "at once": [], "engine": []}
+    rates: dict[str, list[float]] = {name: [] for name in ("run", "graph", "at once", "engine", "unseeded")}
     tokens: dict[str, int] = {}
-    ratios: dict[str, list[float]] = {"at once": [], "engine": []}
+    ratios: dict[str, list[float]] = {name: [] for name in ("graph", "at once", "engine")}
+    bounds: list[float] = []
+    gains: list[float] = []
     peak = 0
     for repeat in range(arguments.repeats):
         ours, peak = await timed(backend, arguments, size), backend.peak
         requests = sorted(backend.requests, key=lambda one: one.id)
-        others = {"at once": await at_once(backend, requests), "engine": await straight(backend, requests)}
+        others = {
+            "graph": await graph(backend, requests),
+            "at once": await at_once(backend, requests),
+            "engine": await straight(backend, requests),
+            "unseeded": await straight(backend, requests, seeded=False),
+        }
         again = await timed(backend, arguments, size)  # ours before and after: a drift of the machine cancels
         rate = 2 * ours[0] / (ours[1] + again[1])
         rates["run"] += [ours[0] / ours[1], again[0] / again[1]]
@@ -176,12 +230,20 @@ async def one_size(backend: Kept, arguments: argparse.Namespace, size: int) -> d
             if measured is not None:
                 tokens[name] = measured[0]
                 rates[name].append(measured[0] / measured[1])
-                ratios[name].append(rate * measured[1] / measured[0])
+                if name in ratios:
+                    ratios[name].append(rate * measured[1] / measured[0])
+        bounds.append(rates["graph"][-1] / rates["at once"][-1])
+        if rates["engine"]:
+            gains.append(rates["unseeded"][-1] / rates["engine"][-1])
         shown = ", ".join(f"{name} {row[-1]:,.0f}" for name, row in rates.items() if row)
         print(f"{size:4} problems, repeat {repeat}: tokens/s {shown}", flush=True)
     row: dict[str, Any] = {"requests": len(backend.requests), "peak_in_flight": peak, "tokens": tokens}
     row["tokens_per_second"] = {name: summary(one, 0) for name, one in rates.items() if one}
     row["run_over"] = {name: summary(one, 3) for name, one in ratios.items() if one}
+    row["bound"] = summary(bounds, 3)
+    if gains:
+        row["unseeded_over_seeded"] = summary(gains, 3)
+    print(f"     bound (graph / at once): {row['bound']['median']}")
     for name, one in row["run_over"].items():
         print(f"     run / {name}: {one['median']} ({one['least']} ... {one['most']})")
     return row
@@ -219,14 +281,20 @@ def draw(results: dict[str, Any], path: Path) -> None:
 
     figure, axis = plt.subplots(figsize=(5, 3.5), layout="constrained")
     rows = results["problems"]
-    for name, marker in (("at once", "o"), ("engine", "s")):
+    for name, marker in (("graph", "^"), ("at once", "o"), ("engine", "s")):
         places = [place for place, row in enumerate(rows.values()) if name in row["run_over"]]
         found = [row["run_over"][name] for row in rows.values() if name in row["run_over"]]
         if found:
             axis.plot(places, [one["median"] for one in found], marker=marker, label=f"run / {name}")
             for place, one in zip(places, found, strict=True):
                 axis.plot([place] * len(one["all"]), one["all"], ".", color="grey", markersize=4)
-    axis.axhline(0.95, linestyle=":", color="black")
+    axis.plot(
+        range(len(rows)),
+        [row["bound"]["median"] for row in rows.values()],
+        ":",
+        color="black",
+        label="bound of run / at once",
+    )
     axis.set_xticks(range(len(rows)), list(rows))
     axis.set(xlabel="problems", ylabel="ratio of tokens/s", title=results["model"])
     axis.set_ylim(bottom=0)
