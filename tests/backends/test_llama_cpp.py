@@ -237,6 +237,7 @@ def test_ctrl_c_ends_a_run_that_generates_and_never_closes() -> None:
     program = """
         import asyncio, os, signal, threading
         from evolve_llm.backends.llama_cpp.backend import local
+        from evolve_llm.nouns.address import Address
         from evolve_llm.nouns.request import Prompt, Request, Sampling
 
         async def main():
@@ -244,7 +245,10 @@ def test_ctrl_c_ends_a_run_that_generates_and_never_closes() -> None:
             await backend.start()
             threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
             print("started", flush=True)
-            await backend.generate(ask("Tell a story", max_tokens=480))
+            address = Address(0, 0, "vary", 0)
+            await backend.generate(
+                Request("p", address, Prompt.user("Tell a story"), Sampling(max_tokens=480), 0)
+            )
             print("finished", flush=True)
 
         try:

@@ -166,7 +166,7 @@ def test_a_request_that_cannot_be_leaves_the_engine_well(engine: Engine) -> None
         engine, ask("a" * 512), ask("What is 2+2?"), ask("<a5037;>", temperature=9.0), ask("<a5037;>")
     )
     assert isinstance(long, RequestError)
-    assert (long.reason, "window 512" in str(long)) == ("context_overflow", True)
+    assert (long.reason, "window has 512" in str(long)) == ("context_overflow", True)
     assert isinstance(letter, RequestError)
     assert "'W'" in str(letter)
     assert isinstance(warm, RequestError)

@@ -102,7 +102,7 @@ def test_a_line_that_names_the_delimiter_is_obeyed_and_is_no_row(tmp_path: Path,
     assert pairs(read(tmp_path, f"{first}\r\nquestion,a;answer\r\nx, y;1\r\n", "?question=question,a")) == [
         ("x, y", "1")
     ]
-    with pytest.raises(UserError, match="line 3 has 1 cells where the header names 2"):
+    with pytest.raises(UserError, match="line 3 has 1 cells, but the header names 2"):
         read(tmp_path, f"{first}\nquestion;answer\nx\n")
 
 
@@ -121,9 +121,9 @@ def test_an_index_without_a_name_before_the_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("question;answer\n1+1;2;3\n", "line 2 has 3 cells where the header names 2.*delimiter=C"),
-        ("question;answer;;\n1+1; 2;3;\n", "line 2 has 4 cells where the header names 2"),
-        ("question;answer\n1+1\n", "line 2 has 1 cells where the header names 2"),
+        ("question;answer\n1+1;2;3\n", "line 2 has 3 cells, but the header names 2.*delimiter=C"),
+        ("question;answer;;\n1+1; 2;3;\n", "line 2 has 4 cells, but the header names 2"),
+        ("question;answer\n1+1\n", "line 2 has 1 cells, but the header names 2"),
         ("question;question\n1;2\n", "two columns named 'question'"),
         ('question;answer\n"1+1;2\n', "line 2 is not valid CSV"),
         ("\n\n;;\n", "holds no problems"),
