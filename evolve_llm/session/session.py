@@ -14,7 +14,7 @@ from typing import Any
 from deap import base
 
 from evolve_llm.analysis.run import Run
-from evolve_llm.backends.base import Backend, make_backend
+from evolve_llm.backends.base import Backend, make_backend, token_starts
 from evolve_llm.backends.recorded import Recorded
 from evolve_llm.engine.evolution import Evolution, Generation
 from evolve_llm.grading.pool import GradingPool
@@ -35,6 +35,10 @@ from evolve_llm.session.identity import changes, config_digest, environment, run
 
 DEFAULT_RUNS = Path("runs")
 
+BY_CHARACTERS = (
+    "the model's server does not say where tokens start: tails are cut by characters, at each chain's own rate; "
+    "--set engine.tokenizer=FILE (the model's tokenizer.json) cuts them by tokens"
+)
 UNSEEDED = (
     "requests carry no seed (engine.seeds=none): a repeated run gives other texts; resuming works as ever"
 )
@@ -153,6 +157,9 @@ class Session:
         self.warnings = changes(read_run_json(self.path)["environment"], described)
         if self.info.details.get("seeds") == "none":
             self.warnings.append(UNSEEDED)
+        tails = self.scheme.preset.carry.policy == "tail" and not complete
+        if tails and await token_starts(self.backend, "0") is None:
+            self.warnings.append(BY_CHARACTERS)
         self.evolution = Evolution(
             self.items,
             self.scheme,

@@ -84,6 +84,9 @@ class OpenAI:
         self._transport = Transport(self.base_url, key, self.options)
         self._jitter = Random()  # its own generator: the global one belongs to the operators
         self._tokenizer: openai_tokens.Tokenizer | None = None
+        self._local = (
+            None if self.options.tokenizer is None else openai_tokens.LocalTokenizer(self.options.tokenizer)
+        )
         self._load: tuple[float, Load | None] | None = None
         self._tells_load = not self._is_openai()
         self._asking_load = asyncio.Lock()
@@ -136,6 +139,7 @@ class OpenAI:
                 "server": self.where,
                 "prompt lengths": counted,
                 "seeds": self.options.seeds,
+                **({} if self._local is None else {"tokenizer": self._local.fingerprint}),
             },
         )
 
@@ -163,7 +167,8 @@ class OpenAI:
 
         A token that begins inside a character (a part of its bytes) starts where the character does.
         """
-        return await self._from_tokenizer(lambda one: one.starts(self._post, text))
+        found = await self._from_tokenizer(lambda one: one.starts(self._post, text))
+        return self._local.starts(text) if found is None and self._local is not None else found
 
     async def load(self) -> Load | None:
         """The server's own gauges, at most LOAD_LASTS seconds old; None where it has none or does not answer."""

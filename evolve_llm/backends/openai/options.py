@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -55,6 +56,10 @@ class OpenAIOptions(Options):
     )
     check_model: bool = Field(default=True, description="refuse a model that the server does not list")
     context_length: int | None = Field(default=None, ge=1, description="window; none: as the server says")
+    tokenizer: Path | None = Field(
+        default=None,
+        description="the model's tokenizer.json, for a server without /tokenize: where tails are cut",
+    )
     extra_body: dict[str, Any] = Field(default_factory=dict, description="JSON added to every request")
 
     @property

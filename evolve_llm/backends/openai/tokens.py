@@ -7,13 +7,17 @@ together, are the text byte for byte.
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from evolve_llm.backends.messages import chat_messages, well_formed
+from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.request import Prompt
 
 Post = Callable[[str, Mapping[str, Any]], Awaitable[str]]
@@ -96,6 +100,30 @@ class LlamaCppTokenizer:
         if not all(isinstance(one, Mapping) for one in tokens):  # older servers know no pieces
             return None
         return starts_of([_piece(one["piece"]) for one in tokens], text)
+
+
+class LocalTokenizer:
+    """A ``tokenizer.json`` on this machine, for where tokens start; counting a prompt would need its template.
+
+    Raises UserError where the library is not installed or the file is no tokenizer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            library = importlib.import_module("tokenizers")
+        except ImportError as error:
+            raise UserError("engine.tokenizer needs: pip install tokenizers") from error
+        try:
+            self._inner = library.Tokenizer.from_file(str(path.expanduser()))
+            self.fingerprint = hashlib.sha256(path.expanduser().read_bytes()).hexdigest()[:16]
+        except Exception as error:  # the library raises bare exceptions
+            raise UserError(f"engine.tokenizer={path} is not a tokenizer.json: {error}") from error
+
+    def starts(self, text: str) -> list[int]:
+        """Where the tokens of a plain text start, in characters, ascending."""
+        encoded = self._inner.encode(well_formed(text), add_special_tokens=False)
+        starts = [start for start, _ in encoded.offsets]
+        return [max(starts[: place + 1][-2:]) for place in range(len(starts))]
 
 
 def candidates(owner: str, model: str, extra: Mapping[str, Any]) -> list[Tokenizer]:
