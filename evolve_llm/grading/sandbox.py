@@ -91,12 +91,19 @@ def readable(packages: Iterable[str] = ()) -> list[Path]:
     return outermost
 
 
-def command(program: Sequence[str], *, packages: Iterable[str] = (), keep: Iterable[Path] = ()) -> list[str]:
+def command(
+    program: Sequence[str],
+    *,
+    packages: Iterable[str] = (),
+    keep: Iterable[Path] = (),
+    first: bool = False,
+) -> list[str]:
     """The command line that runs ``program`` inside a fresh sandbox.
 
     Inherited descriptors (``pass_fds``) stay open: the way for a verdict to come out. ``packages`` are
-    importable inside; ``keep`` are further paths to see, read-only. Raises SandboxUnavailable when
-    there is no bubblewrap.
+    importable inside; ``keep`` are further paths to see, read-only. ``first`` makes the program the first
+    process there: no other in the sandbox can kill it, and when it ends so do all the others. Raises
+    SandboxUnavailable when there is no bubblewrap.
     """
     program_path = bwrap()
     if program_path is None:
@@ -110,6 +117,8 @@ def command(program: Sequence[str], *, packages: Iterable[str] = (), keep: Itera
         "--cap-drop",
         "ALL",
     ]
+    if first:
+        line.append("--as-pid-1")
     line += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]
     for place in _SYSTEM:
         path = Path(place)
