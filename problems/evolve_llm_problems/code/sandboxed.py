@@ -135,10 +135,12 @@ class Program(Process):
         return self._test({"mode": mode, "stdin": stdin})
 
     def call(
-        self, name: str, arguments: Any, keywords: Any = None, *, before: str = "", stdin: str = ""
+        self, name: str, arguments: Any, keywords: Any = None, *, before: str = "", prelude: bool = False
     ) -> Outcome:
-        """Call its function on packed arguments, after executing ``before``. Raises HostError."""
-        asked = {"mode": "call", "name": name, "arguments": arguments, "before": before, "stdin": stdin}
+        """Call its function on packed arguments; the program stands after ``before``, and after LiveCodeBench's
+        imports with ``prelude``. Raises HostError.
+        """
+        asked = {"mode": "call", "name": name, "arguments": arguments, "before": before, "prelude": prelude}
         return self._test({**asked, **({} if keywords is None else {"keywords": keywords})})
 
     def _test(self, asked: dict[str, Any]) -> Outcome:

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from frames import receive, send  # type: ignore[import-not-found]  # noqa: E402
-from running import run  # type: ignore[import-not-found]  # noqa: E402
+from running import prepare, run  # type: ignore[import-not-found]  # noqa: E402
 
 NONCE = 16
 TAIL = 4_000
@@ -60,6 +60,7 @@ class Host:
         nonce = os.urandom(NONCE)
         pipes = [os.pipe() for _ in range(3)]
         stdin = _file(asked.get("stdin", ""))
+        prepare(asked)
         begun = time.monotonic()
         child = os.fork()
         if child == 0:
@@ -95,14 +96,17 @@ class Host:
         received = [bytearray(), bytearray(), bytearray()]
         most = [self.limits["output"], 1 << 20, self.limits["output"]]
         open_ends = dict(zip(readers, range(3), strict=True))
+        ended = os.pidfd_open(child)
         how = "ended"
         while how == "ended":
             left = until - time.monotonic()
             if left <= 0:
                 how = "wall"
                 break
-            ready, _, _ = select.select(list(open_ends), [], [], min(left, _LOOK))
+            ready, _, _ = select.select([*open_ends, ended], [], [], min(left, _LOOK))
             for reader in ready:
+                if reader == ended:
+                    continue
                 chunk = os.read(reader, 1 << 16)
                 place = open_ends[reader]
                 if not chunk:
@@ -115,8 +119,9 @@ class Host:
                     how = "output"
             if self.alone and self._too_many():
                 how = "processes"
-            elif not ready and _gone(child):
+            elif ready == [ended]:
                 break  # what it left behind may hold the pipes open, and is ended by the caller
+        os.close(ended)
         return how, [bytes(part) for part in received]
 
     def _too_many(self) -> bool:
@@ -175,10 +180,6 @@ def _file(text: str) -> int:
         data = data[os.write(descriptor, data) :]
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def _gone(child: int) -> bool:
-    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _json(body: bytes) -> Any:
