@@ -79,7 +79,7 @@ def _close(given: Any, wanted: Any, depth: int) -> bool:
             return math.isclose(given, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         except OverflowError:
             return False
-    return type(given) is type(wanted) and bool(given == wanted) or _same_whole(given, wanted)
+    return (type(given) is type(wanted) and bool(given == wanted)) or _same_whole(given, wanted)
 
 
 def _same_whole(given: Any, wanted: Any) -> bool:

@@ -100,9 +100,7 @@ def _one(program: Program, test: Test, readings: Sequence[str]) -> Iterator[tupl
     if test.name is None:
         for reading in readings:
             outcome = program.script(test.input, reading)
-            how = failure(outcome) or (
-                "pass" if same_output(outcome.out, test.output) else "wrong-answer"
-            )
+            how = failure(outcome) or ("pass" if same_output(outcome.out, test.output) else "wrong-answer")
             yield reading, Result(how, outcome.out, outcome.err)
         return
     arguments = pack([json.loads(line) for line in test.input.split("\n")])

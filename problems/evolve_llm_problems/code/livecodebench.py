@@ -127,7 +127,9 @@ def problem(values: Mapping[str, Any], where: str, grader: str = "script") -> Pr
 def question(content: str, starter: str) -> str:
     """What the model is asked: the statement, and the starter code or how input and output go."""
     if starter.strip():
-        return f"{content.strip()}\n\nWrite Python 3. Start from this code:\n\n```python\n{starter.strip()}\n```"
+        return (
+            f"{content.strip()}\n\nWrite Python 3. Start from this code:\n\n```python\n{starter.strip()}\n```"
+        )
     return (
         f"{content.strip()}\n\nWrite a Python 3 program that reads the input from standard input and prints the output "
         "to standard output."

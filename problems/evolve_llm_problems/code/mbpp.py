@@ -91,6 +91,10 @@ def _texts(values: Mapping[str, Any], column: str, where: str, *, needed: bool =
     found = values.get(column)
     if found is None and not needed:
         return []
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found) or not (found or not needed):
+    if (
+        not isinstance(found, list)
+        or not all(isinstance(one, str) for one in found)
+        or not (found or not needed)
+    ):
         raise UserError(f"{where}: the column {column!r} must hold a list of texts, it holds {found!r:.80}")
     return list(found)

@@ -59,9 +59,7 @@ async def public_tests(
 
     found = dict(zip(programs, await asyncio.gather(*map(passed, programs)), strict=True))
     nothing = [False] * len(tests)
-    return [
-        _values(nothing if one.answer is None else found[one.answer], cases) for one in candidates
-    ]
+    return [_values(nothing if one.answer is None else found[one.answer], cases) for one in candidates]
 
 
 def _values(passed: Sequence[bool], cases: int) -> tuple[float, ...]:
@@ -143,5 +141,3 @@ def _run(program: str, tests: Sequence[Test], unsafe_local: bool) -> list[Result
         except HostError:
             continue
     return [Result("killed") for _ in tests]
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -153,7 +154,8 @@ class Program(Process):
     def _once(self, asked: dict[str, Any], wall: float) -> Outcome:
         self.send({**asked, "cpu": self.limits.cpu, "wall": wall})
         outcome = _outcome(self.receive(wall + GRACE_SECONDS))
-        if outcome.cpu > self.limits.cpu:
+        # The kernel's limit is in whole seconds and ends a process a little to either side of it.
+        if outcome.signal == signal.SIGXCPU or outcome.cpu >= 0.99 * self.limits.cpu:
             return Outcome(**{**asdict(outcome), "how": "cpu"})
         return outcome
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from frames import receive, send  # type: ignore[import-not-found]  # noqa: E402
-from values import pack, unpack  # type: ignore[import-not-found]  # noqa: E402
+from frames import receive, send  # type: ignore[import-not-found]
+from values import pack, unpack  # type: ignore[import-not-found]
 
 
-class CallFailed(BaseException):  # noqa: N818
+class CallFailed(BaseException):
     """A call of the program that gave no value. No ``except Exception`` of a test swallows it."""
 
 

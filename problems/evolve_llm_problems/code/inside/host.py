@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from frames import receive, send  # type: ignore[import-not-found]  # noqa: E402
-from running import prepare, run  # type: ignore[import-not-found]  # noqa: E402
+from frames import receive, send  # type: ignore[import-not-found]
+from running import prepare, run  # type: ignore[import-not-found]
 
 NONCE = 16
 TAIL = 4_000
@@ -94,7 +94,7 @@ class Host:
     def _watch(self, readers: list[int], until: float, child: int) -> tuple[str, list[bytes]]:
         """What the child wrote, and why watching ended: ``ended``, ``wall``, ``output`` or ``processes``."""
         received = [bytearray(), bytearray(), bytearray()]
-        most = [self.limits["output"], 1 << 20, self.limits["output"]]
+        left_over = [self.limits["output"]] * 3
         open_ends = dict(zip(readers, range(3), strict=True))
         ended = os.pidfd_open(child)
         how = "ended"
@@ -109,14 +109,15 @@ class Host:
                     continue
                 chunk = os.read(reader, 1 << 16)
                 place = open_ends[reader]
+                left_over[place] -= len(chunk)
                 if not chunk:
                     del open_ends[reader]
-                elif len(received[place]) + len(chunk) <= most[place]:
-                    received[place] += chunk
+                elif left_over[place] < 0:
+                    how = "output"
                 elif place == 1:
                     received[1][:] = (received[1] + chunk)[-TAIL:]
                 else:
-                    how = "output"
+                    received[place] += chunk
             if self.alone and self._too_many():
                 how = "processes"
             elif ready == [ended]:

@@ -20,10 +20,7 @@ from typing import Any
 
 from values import pack, unpack  # type: ignore[import-not-found]
 
-STARRED = (
-    "string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys "
-    "json builtins typing"
-).split()
+STARRED = ["string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing"]
 PRELUDE = "\n".join(
     [*(f"from {name} import *" for name in STARRED), f"import {', '.join(STARRED[:16])}"]
     + ["sys.setrecursionlimit(50000)", ""]
@@ -109,7 +106,7 @@ def _wrapped(code: str, text: str) -> None:
     real, sys.stdout = sys.stdout, captured
     exec(compile(source, "program.py", "exec"), module.__dict__)
     given, lines = io.StringIO(text), iter(text.split("\n"))
-    given.readline = lambda *_: next(lines)  # type: ignore[method-assign, assignment]
+    given.readline = lambda *_: next(lines)  # type: ignore[method-assign]
     given.readlines = lambda *_: text.split("\n")  # type: ignore[method-assign]
     given.read = lambda *_: text  # type: ignore[method-assign]
     builtins.open = lambda *_, **__: io.StringIO(text)  # type: ignore[assignment]

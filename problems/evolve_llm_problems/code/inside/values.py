@@ -42,9 +42,10 @@ def pack(value: Any, depth: int = 0) -> Any:
         return float.__float__(value)
     if isinstance(value, str):
         return str.__str__(value)
-    for name, kind in (("tuple", tuple), ("set", set), ("frozenset", frozenset)):
+    kinds: tuple[tuple[str, Any], ...] = (("tuple", tuple), ("set", set), ("frozenset", frozenset))
+    for name, kind in kinds:
         if isinstance(value, kind):
-            return {name: [pack(item, depth + 1) for item in kind.__iter__(value)]}  # type: ignore[attr-defined]
+            return {name: [pack(item, depth + 1) for item in kind.__iter__(value)]}
     if isinstance(value, list):
         return [pack(item, depth + 1) for item in list.__iter__(value)]
     if isinstance(value, dict):
@@ -69,12 +70,12 @@ def unpack(value: Any) -> Any:
     ((kind, inner),) = value.items()
     if kind == "opaque":
         return Opaque(str(inner)[:100])
-    if not isinstance(inner, str if kind == "bytes" else list):
+    if kind == "bytes" and isinstance(inner, str):
+        return bytes.fromhex(inner)
+    if not isinstance(inner, list):
         raise ValueError("not a packed value")
     if kind == "dict":
         return {unpack(key): unpack(item) for key, item in inner}
-    if kind == "bytes":
-        return bytes.fromhex(inner)
     if kind == "complex":
         return complex(*inner)
     makers: dict[str, Any] = {"tuple": tuple, "set": set, "frozenset": frozenset}
