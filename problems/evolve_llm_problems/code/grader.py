@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evolve_llm.grading import sandbox
@@ -29,7 +29,7 @@ class CodeGrader:
     """``name`` is the reading that decides: ``script`` (as a judge runs it) or ``lcb`` (as the official grader)."""
 
     name: str
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def isolation(self, reference: Any) -> Isolation:  # noqa: ARG002 - the contract's signature
         """A sandbox of its own for each program, so that the right outputs stay outside."""

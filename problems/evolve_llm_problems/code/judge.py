@@ -1,4 +1,4 @@
-"""One program against its tests: what each came to, under each reading. The right outputs are compared here, outside."""
+"""One program against its tests: what each came to, under each reading; compared here, outside the sandbox."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ TEST = range(11, 511)
 def mbpp(argument: str = "", *, split: str = "test", shown: int = 3) -> Iterator[Problem]:
     """The 500 test problems (``split=all``: every row) from the hub, or ``mbpp:FILE``: ``mbpp.jsonl`` as published.
 
-    ``shown`` of the three assertions stand in the question, as the paper shows all three; all of them are graded. Raises
-    UserError for rows with other columns, and when the hub cannot be reached.
+    ``shown`` of the three assertions stand in the question, as the paper shows all three; all of them are graded.
+    Raises UserError for rows with other columns, and when the hub cannot be reached.
     """
     if split not in ("test", "all"):
         raise UserError(f"the split of mbpp is test or all, not {split!r}")

@@ -44,9 +44,12 @@ async def public_tests(
     With ``cases``, that many values instead: test i alone for each but the last, the last being the share of all tests
     from there on (1.0 where there is none), so that ``lexicase`` has the tests for its cases. Equal programs run once.
 
-    Raises UserError for a problem without public tests, SandboxUnavailable without a sandbox unless ``unsafe_local``.
+    Where a problem has no public tests nobody has passed any: all values are 0. Raises UserError for public tests that are
+    none, SandboxUnavailable without a sandbox unless ``unsafe_local``.
     """
     tests = _tests(problem)
+    if not tests:
+        return [(0.0,) * max(1, cases) for _ in candidates]
     if not unsafe_local:
         await asyncio.to_thread(sandbox.require)
     programs = list(dict.fromkeys(one.answer for one in candidates if one.answer is not None))
@@ -84,13 +87,16 @@ def repair(
 ) -> Prompt:
     """Show the model one parent with the first public test its program fails, what was wanted and what it gave.
 
-    Source: Self-Debug, arXiv 2304.05128. Raises UserError for a problem without public tests, SandboxUnavailable without
-    a sandbox unless ``unsafe_local``.
+    A problem without public tests is left to the model's own eyes, and the prompt says so. Source: Self-Debug, arXiv
+    2304.05128. Raises UserError for public tests that are none, SandboxUnavailable
+    without a sandbox unless ``unsafe_local``.
     """
     tests = _tests(problem)
     parent = parents[0]
     said = "The attempt gives no program: there is no complete fenced code block at its end."
-    if parent.answer is not None:
+    if not tests:
+        said = "There are no public tests to run it on."
+    elif parent.answer is not None:
         said = report(tests, _run(parent.answer, tests, unsafe_local))
     return templates.render(problem, "repair", candidates=[parent.text, said])
 
@@ -124,11 +130,6 @@ def _tests(problem: Problem) -> list[Test]:
         tests = tests_in(problem.metadata)
     except BadTestError as error:
         raise UserError(f"problem {problem.id!r}: its public tests: {error}") from error
-    if not tests:
-        raise UserError(
-            f"problem {problem.id!r} has no public tests for this operator; livecodebench has them, humaneval and mbpp "
-            "have none that are not also the grading"
-        )
     return tests
 
 

@@ -20,7 +20,26 @@ from typing import Any
 
 from values import pack, unpack  # type: ignore[import-not-found]
 
-STARRED = ["string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools", "functools", "operator", "io", "sys", "json", "builtins", "typing"]
+STARRED = [
+    "string",
+    "re",
+    "datetime",
+    "collections",
+    "heapq",
+    "bisect",
+    "copy",
+    "math",
+    "random",
+    "statistics",
+    "itertools",
+    "functools",
+    "operator",
+    "io",
+    "sys",
+    "json",
+    "builtins",
+    "typing",
+]
 PRELUDE = "\n".join(
     [*(f"from {name} import *" for name in STARRED), f"import {', '.join(STARRED[:16])}"]
     + ["sys.setrecursionlimit(50000)", ""]
