@@ -44,8 +44,8 @@ async def public_tests(
     With ``cases``, that many values instead: test i alone for each but the last, the last being the share of all tests
     from there on (1.0 where there is none), so that ``lexicase`` has the tests for its cases. Equal programs run once.
 
-    Where a problem has no public tests nobody has passed any: all values are 0. Raises UserError for public tests that are
-    none, SandboxUnavailable without a sandbox unless ``unsafe_local``.
+    Where a problem has no public tests nobody has passed any: all values are 0. Raises UserError for public tests
+    that are none, SandboxUnavailable without a sandbox unless ``unsafe_local``.
     """
     tests = _tests(problem)
     if not tests:

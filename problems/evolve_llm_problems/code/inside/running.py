@@ -41,8 +41,12 @@ STARRED = [
     "typing",
 ]
 PRELUDE = "\n".join(
-    [*(f"from {name} import *" for name in STARRED), f"import {', '.join(STARRED[:16])}"]
-    + ["sys.setrecursionlimit(50000)", ""]
+    [
+        *(f"from {name} import *" for name in STARRED),
+        f"import {', '.join(STARRED[:16])}",
+        "sys.setrecursionlimit(50000)",
+        "",
+    ]
 )
 """What LiveCodeBench puts before every program: its names are part of what a program may count on there."""
 
