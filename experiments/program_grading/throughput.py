@@ -1,7 +1,7 @@
 """How fast programs are graded here, and what the tries of the hostile corpus come to.
 
-``python experiments/program_grading/throughput.py`` writes ``results/throughput.json``: seconds to start a sandbox, to run
-a test in one, and for 200 programs of 20 tests each with one and two at once, under each of the two readings.
+``python experiments/program_grading/throughput.py`` writes ``results/throughput.json``: seconds to start a sandbox, to
+run a test in one, and for 200 programs of 20 tests each with one and two at once, under each of the two readings.
 ``--hostile N`` runs the hostile corpus N times, while every core is kept busy, and says how often verdicts differ.
 """
 

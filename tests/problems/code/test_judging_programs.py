@@ -79,11 +79,14 @@ def test_a_verdict_says_which_test_failed_and_how() -> None:
     assert verdict.score == pytest.approx(1 / 3)
 
 
-SLOW = {"sleeps", "stops itself", "leaves a thread", "threads for ever"}
+SLOW = {
+    "sleeps", "stops itself", "leaves a thread", "threads for ever", "stderr for ever", "loops in a child",
+    "ignores the CPU signal", "recurses in C", "eats memory", "loops at import",
+}  # fmt: skip
 
 
-def test_hostile_programs_never_pass_and_never_hang(hostile: ModuleType, tmp_path: Path) -> None:
-    """Two that sleep stand for the others here; experiments/program_grading runs them all."""
+def test_hostile_programs_never_pass_and_never_hang(hostile: ModuleType) -> None:
+    """Those that take their whole time are left to experiments/program_grading, which runs them all."""
     assert len(hostile.STDIN) + len(hostile.CALL) >= 40
     os.environ["CANARY_KEY"] = "CANARY"
     work = [
@@ -101,14 +104,15 @@ def test_hostile_programs_never_pass_and_never_hang(hostile: ModuleType, tmp_pat
         (one[0], said.grade) for one, said in zip(work, verdicts, strict=True) if said.grade != "incorrect"
     ] == []
     assert not [place for place in ("/canary", "/usr/canary", "/etc/canary") if Path(place).exists()]
-    del tmp_path
 
 
-def test_what_is_inside_is_neither_the_environment_nor_the_files_nor_the_network() -> None:
+def test_what_is_inside_is_neither_the_environment_nor_the_files_nor_the_network(tmp_path: Path) -> None:
     os.environ["CANARY_KEY"] = "CANARY"
+    canary = tmp_path / "canary"
+    canary.touch()
     program = (
         "import os, socket\nfound = [v for v in os.environ.values() if 'CANARY' in v]\n"
-        "found += [p for p in ('/root', '/home', '/etc/passwd') if os.path.exists(p)]\n"
+        f"found += [p for p in ({str(canary)!r}, '/etc/passwd') if os.path.exists(p)]\n"
         "found += [n for _, n in socket.if_nameindex() if n != 'lo']\nprint(found)"
     )
     try:

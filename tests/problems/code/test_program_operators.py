@@ -11,6 +11,7 @@ from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.scheme.operator import settled
+from evolve_llm.scheme.preset import Preset
 from evolve_llm.testing import run_directory
 
 pytestmark = pytest.mark.sandbox
@@ -68,5 +69,5 @@ def test_a_run_with_lexicase_on_public_tests_and_repair() -> None:
         "evaluate": {"operator": "public_tests", "cases": 3}, "vary": "repair", "finish": "majority",
     }  # fmt: skip
     with run_directory() as out:
-        assert evolve([PROBLEM], preset, model, out=out).complete
+        assert evolve([PROBLEM], Preset.from_plain(preset), model, out=out).complete
     assert any("public tests" in message.content for call in model.calls for message in call.prompt.messages)

@@ -17,6 +17,7 @@ from evolve_llm_problems.code.livecodebench import _files
 from evolve_llm import evolve
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.scheme.formats import last_code_block
+from evolve_llm.scheme.preset import Preset
 from evolve_llm.scheme.problem_sets import load_problems
 from evolve_llm.testing import run_directory
 
@@ -136,7 +137,7 @@ def test_a_run_from_a_local_file(name: str, livecodebench: Path, tmp_path: Path)
     problems = load_problems(f"{name}:{path}", limit=1)
     preset = {"name": "t", "population": 3, "parents": 2, "generations": 2, "vary": "aggregate"}
     with run_directory() as out:
-        assert evolve(problems, preset, "scripted", out=out).complete
+        assert evolve(problems, Preset.from_plain(preset), "scripted", out=out).complete
 
 
 def test_code_is_the_last_complete_block() -> None:
