@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -67,7 +68,7 @@ class GradingPool:
             if problem.grader is None or problem.reference is None:
                 continue
             grader = _grader(problem)
-            if grader.isolation(problem.reference) == "sandbox" and not self._unsafe_local:
+            if grader.isolation(problem.reference) != "worker" and not self._unsafe_local:
                 sandbox.require()
 
     async def grade(self, problem: Problem, answer: str | None) -> Verdict:
@@ -118,7 +119,8 @@ class GradingPool:
                 return _bounded(form)
         if len(answer) > MAX_ANSWER:
             return _bounded(spaced(answer))
-        key = ("canonical", problem.grader, answer)
+        behaves = hasattr(grader, "behaviour")
+        key = ("canonical", problem.grader, problem.id if behaves else "", answer)
         known = self._forms.get(key)
         if known is None:
             known = _bounded(await self._once(key, problem, lambda: self._canonical(problem, grader, answer)))
@@ -182,7 +184,8 @@ class GradingPool:
 
     async def _canonical(self, problem: Problem, grader: Grader, answer: str) -> str:
         try:
-            said = await self._ask("canonical", problem, grader, answer)
+            do = "behaviour" if hasattr(grader, "behaviour") else "canonical"
+            said = await self._ask(do, problem, grader, answer)
         except SandboxUnavailable:
             said = {}
         form = said.get("result")
@@ -195,29 +198,34 @@ class GradingPool:
                 "do": do,
                 "grader": _location(problem),
                 "answer": answer,
-                "reference": problem.reference,
+                "reference": dict(problem.metadata) if do == "behaviour" else problem.reference,
             }
             wire.encode(request)
         except (TypeError, ValueError, RecursionError) as error:
             return {"error": f"the reference cannot be sent to a worker ({error}); it must be a JSON value"}
-        return await lane.ask(request, self._deadline)
+        longest = getattr(grader, "deadline", None)
+        return await lane.ask(request, max(self._deadline, longest(request["reference"]) if longest else 0.0))
 
     async def _lane(self, problem: Problem, grader: Grader) -> _Lane:
-        sandboxed = grader.isolation(problem.reference) == "sandbox"
-        if sandboxed:
+        isolation = grader.isolation(problem.reference)
+        sandboxed = isolation == "sandbox"
+        if isolation != "worker":
             reason = await asyncio.to_thread(sandbox.available)
             if reason is not None and not self._unsafe_local:
                 raise SandboxUnavailable(reason)
-            sandboxed = reason is None
+            sandboxed = sandboxed and reason is None
         location = _location(problem)
-        name = f"sandbox {location}" if sandboxed else "worker"
-        return self._lanes.setdefault(name, _Lane(location, sandboxed, self._workers))
+        name = f"sandbox {location}" if sandboxed else isolation if isolation == "own" else "worker"
+        size = max(self._workers, _cores()) if isolation == "own" else self._workers
+        unsafe = isolation == "own" and self._unsafe_local
+        return self._lanes.setdefault(name, _Lane(location, sandboxed, size, unsafe))
 
 
 class _Lane:
     """Up to ``size`` workers of one kind, started when first needed and replaced when they die."""
 
-    def __init__(self, grader: str, sandboxed: bool, size: int) -> None:
+    def __init__(self, grader: str, sandboxed: bool, size: int, unsafe_local: bool) -> None:
+        self._unsafe_local = unsafe_local
         self._grader = grader
         self._sandboxed = sandboxed
         self._free = asyncio.Semaphore(size)
@@ -251,7 +259,7 @@ class _Lane:
             if worker.alive:
                 return worker
             self._drop(worker)
-        worker = WorkerProcess(self._grader, self._sandboxed, _MEMORY)
+        worker = WorkerProcess(self._grader, self._sandboxed, _MEMORY, self._unsafe_local)
         self._all.add(worker)
         try:
             await worker.connect()
@@ -295,6 +303,10 @@ class _Cache(Generic[T]):
 
 def _grader(problem: Problem) -> Grader:
     return cast(Grader, registry.load("grader", str(problem.grader)))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def _location(problem: Problem) -> str:

@@ -22,7 +22,7 @@ START_SECONDS = 120.0
 _BOOT = (
     "import sys, json; sys.path += [one for one in json.loads(sys.argv[1]) if one not in sys.path]; "
     "from evolve_llm.grading.worker import main; "
-    "main(int(sys.argv[2]), sys.argv[3] == 'sandbox', int(sys.argv[4]))"
+    "main(int(sys.argv[2]), sys.argv[3] == 'sandbox', int(sys.argv[4]), sys.argv[3] == 'unsafe')"
 )
 _GRACE_SECONDS = 3.0
 _INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "SYSTEMROOT")
@@ -35,16 +35,17 @@ class WorkerDiedError(Exception):
 class WorkerProcess:
     """One worker. Not shared: whoever holds it asks, waits and gives it back, or kills it."""
 
-    def __init__(self, grader: str, sandboxed: bool, memory: int) -> None:
+    def __init__(self, grader: str, sandboxed: bool, memory: int, unsafe_local: bool = False) -> None:
         """Start the process; it becomes usable when `connect` returns.
 
         ``grader`` is the ``module:attribute`` whose package must be importable inside a sandbox.
+        ``unsafe_local`` lets graders that start sandboxes themselves do without where none can be had.
         Raises SandboxUnavailable when it is to be sandboxed and there is no bubblewrap.
         """
         self._ours, theirs = socket.socketpair()
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
-        kind = "sandbox" if sandboxed else "worker"
+        kind = "sandbox" if sandboxed else "unsafe" if unsafe_local else "worker"
         line = [sys.executable, "-P", "-c", _BOOT, json.dumps(sandbox.import_path())]
         line += [str(theirs.fileno()), kind, str(memory)]
         try:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from evolve_llm.grading import wire
+from evolve_llm.grading import sandbox, wire
 
 NONCE = 16
 _ORPHAN_CHECK = 2.0  # seconds between looks at whether the parent still lives, should no end of file tell
@@ -91,19 +91,19 @@ class Server:
             if not body:
                 return
             request = wire.decode(body)
-            failure = self._load(request["grader"], request["reference"])
+            failure = self._load(request["grader"], request["reference"], request["do"])
             if failure is None:
                 self._send({"started": True})
             self._send(failure or self._item(request))
 
-    def _load(self, location: str, reference: Any) -> dict[str, Any] | None:
+    def _load(self, location: str, reference: Any, do: str) -> dict[str, Any] | None:
         """Import a grader and let it warm up (it sees no answer yet). None, or what failed."""
         try:
             grader = self._graders.get(location)
             if grader is None:
                 grader = self._graders[location] = _resolve(location)
             warm = getattr(grader, "warm", None)
-            if warm is not None:
+            if warm is not None and do != "behaviour":
                 warm(reference)
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}"[: wire.MAX_DETAIL]}
@@ -116,6 +116,8 @@ class Server:
             return self._in_child(
                 lambda: wire.pack_verdict(grader.grade(answer, reference)), request["deadline"]
             )
+        if request["do"] == "behaviour":
+            return self._in_child(lambda: str(grader.behaviour(answer, reference)), request["deadline"])
         return self._in_child(lambda: str(grader.canonical(answer)), request["deadline"])
 
     def _in_child(self, work: Callable[[], Any], deadline: float) -> dict[str, Any]:
@@ -250,8 +252,10 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def main(descriptor: int, sandboxed: bool, memory: int) -> None:
+def main(descriptor: int, sandboxed: bool, memory: int, unsafe_local: bool = False) -> None:
     """Serve on an inherited socket until the parent is gone."""
+    if unsafe_local:
+        sandbox.allow_unsafe_local()
     if sandboxed:
         # No process of the same user may then read or trace this one: not even a child gone astray.
         _prctl(_PR_SET_DUMPABLE, 0)

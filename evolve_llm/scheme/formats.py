@@ -35,7 +35,8 @@ _APART = re.compile(
 _BOX_NAME = re.compile(r"(?<![A-Za-z0-9_\\^}])(\\?[A-Za-z](?:_(?:\{\w{1,3}\}|\w))?)\s*=\s*\$?\s*$")
 _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
-_FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
+_PYTHON = frozenset({"", "python", "python3", "py", "py3"})
 _OPTION_STATED = re.compile(
     r"(?i:\b(?:answer|option|choice)\b)[^A-Za-z0-9\n]{0,8}(?:(?i:is)\b)?[^A-Za-z0-9\n]{0,8}"
     r"([B-HJ-Z]|[AI](?![ \t]+[a-z]))\b(?!')"  # "the answer is A good one" names no option
@@ -174,10 +175,26 @@ def last_option(text: str) -> str | None:
 
 
 def last_code_block(text: str) -> str | None:
-    """The last complete fenced code block, without its fences."""
-    fences = list(_FENCE.finditer(text))
-    blocks = [text[a.end() : b.start()].strip("\n") for a, b in zip(fences[::2], fences[1::2], strict=False)]
-    return next((block for block in reversed(blocks) if block.strip()), None)
+    """The last fenced code block, without its fences; None where the chain ends inside one.
+
+    The language tag is optional. A block tagged as something other than Python (a sample output, say) is taken
+    only where no other is there. A fence with a tag inside a block begins a new one: the block before it was
+    never closed, and does not count.
+    """
+    blocks: list[tuple[str, str]] = []
+    opened: tuple[str, str, int] | None = None
+    for fence in _FENCE.finditer(text):
+        mark, tag = fence[1], fence[2].strip().partition(" ")[0].lower()
+        if opened is not None and not tag and mark.startswith(opened[0]):
+            blocks.append((opened[1], text[opened[2] : fence.start()].strip("\n")))
+            opened = None
+        elif opened is None or (tag and mark.startswith(opened[0])):
+            opened = (mark, tag, fence.end())
+    if opened is not None and text[opened[2] :].strip():
+        return None
+    written = [(tag, block) for tag, block in blocks if block.strip()]
+    python = [block for tag, block in written if tag in _PYTHON]
+    return python[-1] if python else written[-1][1] if written else None
 
 
 def whole_text(text: str) -> str | None:

@@ -38,8 +38,8 @@ class GraderContract:
                 f"a {type(self.grader).__name__} lacks a name or methods of evolve_llm.grading.base.Grader"
             )
         for reference, _ in self.right:
-            if (said := self.grader.isolation(reference)) not in ("worker", "sandbox"):
-                broken(f"isolation must be 'worker' or 'sandbox', but it is {said!r}")
+            if (said := self.grader.isolation(reference)) not in ("worker", "sandbox", "own"):
+                broken(f"isolation must be 'worker', 'sandbox' or 'own', but it is {said!r}")
 
     def test_the_right_answer_is_correct(self) -> None:
         """Each of ``right``; at least one of them is a reference it knows what to do with."""

@@ -82,7 +82,7 @@ class ProblemContract:
                 continue
             grader = registry.load("grader", one.grader)
             answer = self._answer_to(one.reference)
-            if answer is None or grader.isolation(one.reference) == "sandbox":
+            if answer is None or grader.isolation(one.reference) != "worker":
                 continue
             verdict = grader.grade(answer, one.reference)
             if verdict.grade is not Grade.CORRECT:

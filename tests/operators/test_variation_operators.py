@@ -44,7 +44,7 @@ def test_every_variation_operator_that_is_registered_is_tried_here() -> None:
     names = {
         name.removeprefix("vary.") for name in registry.available("operator") if name.startswith("vary.")
     }
-    assert names == {*OPERATORS, "reproduce"}
+    assert names == {*OPERATORS, "reproduce", "repair"}  # repair: tests/problems/code
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -72,6 +72,23 @@ ROWS = [
     for n in (1, 2, 3)
 ]
 
+PROGRAMS: dict[str, dict[str, Any]] = {
+    "livecodebench": {
+        "question_title": "Sum", "question_content": "Print the sum of two integers.", "platform": "atcoder",
+        "question_id": "a1", "contest_date": "2025-01-04T00:00:00", "starter_code": "", "difficulty": "easy",
+        "public_test_cases": '[{"input": "1 2", "output": "3", "testtype": "stdin"}]',
+        "private_test_cases": '[{"input": "3 4", "output": "7", "testtype": "stdin"}]', "metadata": "{}",
+    },
+    "humaneval": {
+        "task_id": "X/0", "prompt": 'def add(a, b):\n    """The sum."""\n', "entry_point": "add",
+        "canonical_solution": "    return a + b\n", "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n",
+    },
+    "mbpp": {
+        "task_id": 11, "text": "Add two numbers.", "code": "def add(a, b): return a + b",
+        "test_list": ["assert add(1, 2) == 3"], "test_setup_code": "", "challenge_test_list": [],
+    },
+}  # fmt: skip
+
 
 def loader(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], Iterable[Problem]]:
     """A small helping of a problem set, from this machine alone."""
@@ -80,6 +97,10 @@ def loader(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], I
         lines = [{"id": str(n), "question": f"What is {n}+{n}?", "answer": str(2 * n)} for n in range(5)]
         path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
         return lambda: load_problems(str(path))
+    if name in PROGRAMS:
+        path = folder / f"{name}.jsonl"
+        path.write_text(json.dumps(PROGRAMS[name]), encoding="utf-8")
+        return lambda: load_problems(f"{name}:{path}")
     if name in ("aime25", "hmmt25"):
         hub = ModuleType("datasets")
         hub.load_dataset = lambda repository, split: ROWS  # type: ignore[attr-defined]  # noqa: ARG005
@@ -128,6 +149,15 @@ def cases(name: str) -> dict[str, Any]:
     }
     if name in known:
         return known[name]
+    if name in ("script", "lcb"):
+        tests = [{"input": "1 2", "output": "3", "testtype": "stdin"}]
+        reference = {"tests": tests, "private": [], "name": None}
+        return {
+            "right": ((reference, "print(sum(map(int, input().split())))"),),
+            "wrong": ((reference, "print(4)"), (reference, "no program at all")),
+            "equal": (("print( 1 )  # one", "print(1)"),),
+            "hostile": False,
+        }
     if name == "reasoning_gym":
         entries = [one.reference for one in load_problems("reasoning_gym:chain_sum,leg_counting", limit=4)]
         entries = [one for one in entries if registry.load("grader", name).isolation(one) == "worker"]
