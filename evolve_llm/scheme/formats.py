@@ -8,7 +8,7 @@ A plug-in adds a format by an entry point of the group ``evolve_llm.formats`` th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -25,18 +25,29 @@ _OPTION_STATED = re.compile(
 _OPTION_ALONE = re.compile(r"^[ \t(\[*]*([A-Z])[ \t)\].*:]*$", re.MULTILINE)
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A grid of colours (0 to 9) in a text: characters ``start`` to ``end``, and its rows, perhaps ragged."""
+
+    start: int
+    end: int
+    rows: tuple[tuple[int, ...], ...]
+
+
 @dataclass(frozen=True)
 class AnswerFormat:
     """A way of writing answers.
 
     ``extract`` takes a chain and gives its final answer as written, or None when there is none.
     ``prompts`` is the folder of the format's own templates; None means the built-in folder of the
-    same name beside the variation operators.
+    same name beside the variation operators. ``pictures``, where questions and answers hold grids of colours, gives
+    those of a text in order, so that ``show`` can draw them.
     """
 
     name: str
     extract: Callable[[str], str | None]
     prompts: Path | Traversable | None = None
+    pictures: Callable[[str], Sequence[Placed]] | None = None
 
 
 def last_boxed(text: str) -> str | None:

@@ -47,7 +47,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "parts": None,
     },
     "replace": {"positional": False, "needs_fitness": False, "varies_size": False, "requires": None},
-    "finish": {"needs_fitness": False, "calls": 0, "requires": None},
+    "finish": {"needs_fitness": False, "calls": 0, "attempts": 1, "requires": None},
     "stop": {"needs_fitness": False, "spending": False, "requires": None},
     "adapt": {"requires": None},
 }
@@ -242,13 +242,15 @@ def replacement(
 
 
 def finishing(
-    *, needs_fitness: bool = False, calls: int = 0, requires: Requires | None = None
+    *, needs_fitness: bool = False, calls: int = 0, attempts: int = 1, requires: Requires | None = None
 ) -> Callable[[F], F]:
     """Declare a finish ``(problem, population) -> Candidate | Final``: who gives the answer.
 
-    ``calls``: 1 where it gives a Final, which costs one call.
+    ``calls``: 1 where it gives a Final, which costs one call. ``attempts``: how many answers are handed in, as
+    ARC allows two. The finish gives the first; the others are the largest other classes of equivalent answers in
+    the last population, and the problem counts as solved when one of them is right.
     """
-    return _declare(needs_fitness=needs_fitness, calls=calls, requires=requires)
+    return _declare(needs_fitness=needs_fitness, calls=calls, attempts=attempts, requires=requires)
 
 
 def adaptation(*, requires: Requires | None = None) -> Callable[[F], F]:

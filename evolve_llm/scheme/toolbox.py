@@ -72,6 +72,11 @@ class Scheme:
         return self.preset.offspring or self.preset.population
 
     @property
+    def attempts(self) -> int:
+        """Answers handed in for a problem, one of which must be right."""
+        return int(declared("finish", self.toolbox.finish, "attempts"))
+
+    @property
     def weights(self) -> tuple[float, ...] | None:
         """Weights of the fitness, None without one."""
         evaluate = getattr(self.toolbox, "evaluate", None)
