@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from evolve_llm.scheme.option_reading import in_prose, in_statement, own_words
+
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```[^\n`]*$", re.MULTILINE)
-_OPTION_STATED = re.compile(
-    r"(?i:\b(?:answer|option|choice)\b)[^A-Za-z0-9\n]{0,8}(?:(?i:is)\b)?[^A-Za-z0-9\n]{0,8}"
-    r"([B-HJ-Z]|[AI](?![ \t]+[a-z]))\b(?!')"  # "the answer is A good one" names no option
-)
-_OPTION_ALONE = re.compile(r"^[ \t(\[*]*([A-Z])[ \t)\].*:]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +81,17 @@ def last_tagged(text: str) -> str | None:
 
 
 def last_option(text: str) -> str | None:
-    r"""The last option letter: boxed or tagged first, then stated ("the answer is C"), then alone on a line."""
+    r"""The letter of the option chosen last: boxed or tagged first, then stated ("the answer is C").
+
+    Where no letter is named, the words in the box, in the tags or after "the answer is", which may be an option's own
+    text. Two different letters in one statement are no answer.
+    """
     inner = last_boxed(text) or last_tagged(text)
-    if inner is not None:
-        letters = re.findall(r"(?<![A-Za-z])([A-Za-z])(?![A-Za-z])", inner[:200])
-        return letters[0].upper() if len(letters) == 1 else None
-    for pattern in (_OPTION_STATED, _OPTION_ALONE):
-        found = pattern.findall(text)
-        if found:
-            return str(found[-1])
-    return None
+    for read, part in ((in_statement, inner), (in_prose, text)):
+        letter = read(part) if part else None
+        if letter is not None:
+            return letter or None
+    return inner or own_words(text)
 
 
 def last_code_block(text: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 
 from evolve_llm.scheme.formats import AnswerFormat, Placed, last_boxed, last_tagged
@@ -29,15 +30,16 @@ _LONGEST_LINE = 4_000
 Rows = tuple[tuple[int, ...], ...]
 
 
-def grids_in(text: str) -> list[Placed]:
-    """Every grid of a text in order, each with where it stands and its rows, which may be ragged.
+def every_grid(text: str) -> list[Placed]:
+    """Every grid of a text in order, each with where it stands and its rows, which may be ragged."""
+    nested = _nested(text)
+    return sorted([*nested, *_blocks(_without(text, nested))], key=lambda one: one.start)
 
-    A block of one line counts only where no other block does, since a lone number is rarely a grid.
-    """
-    nested = [*_nested(text, _NESTED), *_nested(text, _QUOTED)]
-    found = sorted([*nested, *_blocks(_without(text, nested))], key=lambda one: one.start)
-    several = [one for one in found if len(one.rows) > 1 or one in nested]
-    return several or found
+
+def grids_in(text: str) -> list[Placed]:
+    """As ``every_grid``; a single row counts only where there is nothing else: a lone number is rarely a grid."""
+    found = every_grid(text)
+    return [one for one in found if len(one.rows) > 1 or text[one.start] in "[("] or found
 
 
 def last_grid(text: str) -> str | None:
@@ -59,9 +61,9 @@ def written(rows: Iterable[Sequence[int]]) -> str:
     return "\n".join(" ".join(map(str, row)) for row in rows)
 
 
-def _nested(text: str, pattern: re.Pattern[str]) -> list[Placed]:
+def _nested(text: str) -> list[Placed]:
     found = []
-    for match in pattern.finditer(text):
+    for match in (*_NESTED.finditer(text), *_QUOTED.finditer(text)):
         rows = [_cells(a or b) for a, b in _INNER.findall(match[0][1:-1])]
         if rows and None not in rows:
             found.append(Placed(match.start(), match.end(), tuple(row for row in rows if row is not None)))
@@ -73,49 +75,61 @@ def _cells(text: str) -> tuple[int, ...] | None:
     pieces = text.replace(",", " ").split()
     if len(pieces) == 1:
         return tuple(map(int, pieces[0]))
-    return tuple(map(int, pieces)) if all(len(piece) == 1 for piece in pieces) else None
+    return tuple(map(int, pieces)) if pieces and all(len(piece) == 1 for piece in pieces) else None
 
 
 def _without(text: str, taken: Iterable[Placed]) -> str:
     """The text with what was read already struck out and LaTeX's matrices as lines, every place where it was."""
-    for one in taken:
-        text = text[: one.start] + "x" * (one.end - one.start) + text[one.end :]
+    pieces, place = [], 0
+    for one in sorted(taken, key=lambda one: one.start):
+        pieces += [text[place : one.start], "x" * (one.end - one.start)]
+        place = one.end
+    text = "".join([*pieces, text[place:]])
     if "\\" not in text:
         return text
     text = _MATRIX.sub(lambda match: "\n" + " " * (len(match[0]) - 1), text)
     return text.replace("\\\\", " \n")
 
 
+@dataclass(slots=True)
+class _Run:
+    """Lines that are rows, and how many blank lines stood before them (2: or anything else)."""
+
+    start: int
+    end: int
+    rows: list[tuple[int, ...]]
+    gap: int
+
+
 def _blocks(text: str) -> list[Placed]:
     """Runs of lines that are rows; rows that each stand between single blank lines are one run too."""
-    runs: list[Placed] = []
-    gaps: list[int] = []  # blank lines before each run, 2 for anything else
+    runs: list[_Run] = []
     place, gap = 0, 2
     for line in text.split("\n"):
         row, end = _row(line), place + len(line)
         if row is not None and gap == 0:
-            runs[-1] = Placed(runs[-1].start, end, (*runs[-1].rows, row))
+            runs[-1].rows.append(row)
+            runs[-1].end = end
         elif row is not None:
-            runs.append(Placed(place, end, (row,)))
-            gaps.append(gap)
-        if row is not None:
+            runs.append(_Run(place, end, [row], gap))
             gap = 0
         elif not line.strip():
             gap = min(2, gap + 1)
         elif gap or not _is_rule(line):
             gap = 2
         place = end + 1
-    return _joined(runs, gaps)
+    return [Placed(one.start, one.end, tuple(one.rows)) for one in _joined(runs)]
 
 
-def _joined(runs: Sequence[Placed], gaps: Sequence[int]) -> list[Placed]:
+def _joined(runs: Iterable[_Run]) -> list[_Run]:
     """Runs of one row with one blank line between them made one grid."""
-    found: list[Placed] = []
+    found: list[_Run] = []
     loose = False  # the last one found is made of single rows
-    for run, gap in zip(runs, gaps, strict=True):
+    for run in runs:
         single = len(run.rows) == 1
-        if single and loose and gap == 1:
-            found[-1] = Placed(found[-1].start, run.end, found[-1].rows + run.rows)
+        if single and loose and run.gap == 1:
+            found[-1].rows += run.rows
+            found[-1].end = run.end
         else:
             found.append(run)
         loose = single
@@ -137,5 +151,5 @@ def _row(line: str) -> tuple[int, ...] | None:
 
 
 answer_format = AnswerFormat(
-    "grid", last_grid, files("evolve_llm_problems.grids").joinpath("prompts"), pictures=grids_in
+    "grid", last_grid, files("evolve_llm_problems.grids").joinpath("prompts"), pictures=every_grid
 )
