@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from evolve_llm.scheme.option_reading import in_prose, in_statement, own_words
+from evolve_llm.scheme.option_reading import AMBIGUOUS, in_prose, in_statement, own_words
 
 _BOX = re.compile(r"\\f?boxed\s*(?=\{)")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -87,11 +87,11 @@ def last_option(text: str) -> str | None:
     text. Two different letters in one statement are no answer.
     """
     inner = last_boxed(text) or last_tagged(text)
-    for read, part in ((in_statement, inner), (in_prose, text)):
-        letter = read(part) if part else None
-        if letter is not None:
-            return letter or None
-    return inner or own_words(text)
+    letter = in_statement(inner) if inner else None
+    if letter is None:
+        before, _, after = text.rpartition(inner) if inner else ("", "", text)
+        letter = in_prose(f"{before}{after}")
+    return letter or (None if letter == AMBIGUOUS else inner or own_words(text))
 
 
 def last_code_block(text: str) -> str | None:

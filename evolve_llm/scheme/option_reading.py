@@ -12,19 +12,20 @@ AMBIGUOUS = ""
 """What is read from a statement that names two options."""
 
 _LONGEST_STATEMENT = 2_000
+_MOST_LOOKED_AT = 200  # statements, from the last backwards
 _SKIN = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|boldsymbol|bf|rm|boxed)\b|\\[()\[\],;!:]|[{}$*_`\"“”]")
 _BARE = re.compile(
     r"(?i:(?:the )?(?:correct |final )?(?:answer|option|choice|letter)?(?: is)?)\s*[:=]?\s*"
     r"(?i:(?:option|choice|letter)\s+)?[(\[]?\s*([A-Za-z])\s*[)\].:,;]{0,2}"
 )
 _WITH_TEXT = re.compile(r"(?i:option\s+|choice\s+)?(?:[(\[]([A-Za-z])[)\]][.:]?|([A-Z])\s?[).:]|([A-Z])\s+[-–—])\s*\S")
-_MARKED = re.compile(r"(?<![A-Za-z0-9])([A-Z])\s?[):](?=\s)|[(\[]([A-Z])[)\]]")
+_MARKED = re.compile(r"(?<![A-Za-z0-9])([A-Z])[):](?=\s)|(?<![A-Za-z0-9}])[(\[]([A-Za-z])[)\]]")
 _WORDS = re.compile(r"[A-Za-z]+|[^\sA-Za-z,/&;+().\[\]:]")
 _JOINING = frozenset({"and", "or", "both", "either", "nor", "option", "options", "choice", "choices", "answer", "answers"})
 
 _WRAP = r"[\s*_`\"'“‘(\[{$\\]{0,12}(?:(?:text|textbf|mathrm|mathbf|boxed)\{[\s*(]{0,4})?"
-_GLUE = r"[\s*_:=>→\-–—`\"“$.]{0,10}"
-_LETTER = r"(?:([A-Z])|(?<=\()([a-z])(?=\)))(?![A-Za-z0-9'’])"
+_GLUE = r"[\s*_:=→\-–—`\"“$.]{0,10}"
+_LETTER = r"(?:([A-Z])|(?<=\()([a-z])(?=\)))(?![A-Za-z0-9'’]|\s{0,2}(?:[=^+|<]|_[A-Za-z0-9{]))"
 _BEFORE = r"(?:(?i:option|choice|letter|answer)[\s*_:]{1,4})?"
 _VERB = r"(?i:(?:is|are|was|be|must|should|would|will|has|to|seems|indeed|therefore|thus|then|clearly|likely|probably|definitely|obviously)\b)"
 _CHOSEN = re.compile(
@@ -45,8 +46,8 @@ _RIVAL = re.compile(
     r"[)*\]}.`\"”$]{0,6}\s{0,3}(?:,?\s{0,3}(?:or|and|and/or)\b|[/&,+])\s{0,3}(?:(?i:option|choice)\s{1,3})?[(\[*]{0,3}([A-Z])"
     r"(?![A-Za-z0-9'’])(?!\s{1,3}(?:is|are|was|would|cannot|can|does|has|being|fails?)\b)"
 )
-_LISTED = re.compile(r"[ \t(*\[]{0,6}([A-Z])[)*\].:]{1,4}[ \t]")
-_UNSURE = re.compile(r"(?i:\b(?:if|whether|suppose|assume|assuming|think|not|why)\s+(?:that\s+)?(?:the\s+)?(?:option\s+|choice\s+|answer\s+)?[(*]*)$")
+_LISTED = re.compile(r"^[ \t(*\[]{0,6}([A-Z])[)*\].:]{1,4}[ \t]", re.MULTILINE)
+_UNSURE = re.compile(r"(?i:\b(?:if|whether|suppose|assume|assuming|not|why)\s+(?:that\s+)?(?:the\s+)?(?:option\s+|choice\s+|answer\s+)?[(*]*)$")
 _LAST_LINE = re.compile(r"[ \t>#*_(\[$`\"“]{0,8}([A-Z])(?:[ \t)\]*_.:$`\"”]{0,8}|[)\].:]{1,2}[*_]{0,3}[ \t]+\S.*)")
 _OWN_TEXT = re.compile(r"(?i:\banswer\b)(?:[ \t*_]{0,4}:|[ \t]{1,3}(?i:is):?)[ \t*_]{0,6}([^\n]{1,300})")
 
@@ -62,7 +63,7 @@ def in_statement(text: str) -> str | None:
     with_text = _WITH_TEXT.match(plain)
     if with_text is None:
         return None
-    others = {a or b for a, b in _MARKED.findall(plain)}
+    others = {(a or b).upper() for a, b in _MARKED.findall(plain)}
     letter = (with_text[1] or with_text[2] or with_text[3]).upper()
     return letter if others <= {letter} else AMBIGUOUS
 
@@ -72,14 +73,10 @@ def in_prose(text: str) -> str | None:
 
     A statement is "the answer is C", "C is correct", "so, C" and the like, else a last line that is a letter.
     """
-    found = [
-        (match.start(), match)
-        for pattern in (_CHOSEN, _CORRECT, _SO)
-        for match in pattern.finditer(text)
-        if _states(text, match)
-    ]
-    if found:
-        last = max(found, key=lambda one: one[0])[1]
+    found = [match for pattern in (_CHOSEN, _CORRECT, _SO) for match in pattern.finditer(text)]
+    found.sort(key=lambda match: match.start(), reverse=True)
+    last = next((match for match in found[:_MOST_LOOKED_AT] if _states(text, match)), None)
+    if last is not None:
         letter = next(group for group in last.groups() if group).upper()
         rival = _RIVAL.match(text, last.end(last.lastindex or 0))
         return AMBIGUOUS if rival and rival[1] != letter else letter
@@ -105,19 +102,18 @@ def _states(text: str, match: re.Match[str]) -> bool:
     """Whether this states a choice: no article, no list of options that begins here, nothing merely supposed."""
     group = match.lastindex or 0
     end = match.end(group)
-    if match[group] in ("A", "I") and _ARTICLE.match(text, end):
+    if match.re is not _CORRECT and match[group] in ("A", "I") and _ARTICLE.match(text, end):
         return False
     if _UNSURE.search(text, max(0, match.start() - 40), match.start()):
         return False
     if text[end : end + 1] in (".", ")", ":"):
-        line_end = text.find("\n", end)
-        following = _LISTED.match(text[line_end:].lstrip("\n \t")[:40]) if 0 <= line_end < end + 400 else None
-        return following is None or following[1] == match[group]
+        following = chr(ord(match[group].upper()) + 1)
+        return all(one[1] != following for one in _LISTED.finditer(text, end, end + _LONGEST_STATEMENT))
     return True
 
 
 def _on_last_line(text: str) -> str | None:
-    lines = [line for line in text[-4_000:].splitlines() if line.strip()][-2:]
+    lines = [line for line in text[-4_000:].split("\n") if line.strip()][-2:]
     if not lines:
         return None
     last = _LAST_LINE.fullmatch(lines[-1].rstrip())
