@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from evolve_llm.nouns.candidate import Candidate
 
 
-def further_attempts(
-    members: Sequence[Candidate], first: str | None, attempts: int
-) -> list[Candidate]:
+def further_attempts(members: Sequence[Candidate], first: str | None, attempts: int) -> list[Candidate]:
     """One member of each of the largest classes of the last population, the class ``first`` left out.
 
     At most ``attempts - 1``, largest class first, classes of one size in the order of their first members. A pure

@@ -48,8 +48,8 @@ class Result:
     @property
     def solved(self) -> bool | None:
         """Whether any attempt is correct; None where none could be graded."""
-        verdicts = [one.verdict for one in (self, *self.further) if one.verdict is not None]
-        graded = [one.correct for one in verdicts if one.grade is not Grade.UNGRADED]
+        verdicts = [self.verdict, *(one.verdict for one in self.further)]
+        graded = [one.correct for one in verdicts if one is not None and one.grade is not Grade.UNGRADED]
         return any(graded) if graded else None
 
 
@@ -169,7 +169,9 @@ class Run:
                     "verdict": one.verdict.grade.value if one.verdict else None,
                     "rule": one.verdict.rule if one.verdict else None,
                     "candidate": one.uid,
-                    **({"further": [_plain(attempt) for attempt in one.further]} if self.attempts > 1 else {}),
+                    **(
+                        {"further": [_plain(attempt) for attempt in one.further]} if self.attempts > 1 else {}
+                    ),
                 }
                 for one in results
             ],

@@ -34,19 +34,30 @@ def show(
         bool,
         typer.Option("--thinking", help="With --candidate: also what the model thought before its answer."),
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Results by what the problems say of themselves: discipline, task, ..."
+        ),
+    ] = None,
     all: Annotated[bool, typer.Option("--all", help="All answers, not only the first ones.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Show a run: its settings, tables and answers, one problem with its lineage, or the text of one candidate."""
     from evolve_llm.analysis.run import Run
-    from evolve_llm.cli import show_problem, show_run
+    from evolve_llm.cli import show_groups, show_problem, show_run
     from evolve_llm.record.store import Store
 
     if candidate is not None and generation is not None:
         raise UserError("--candidate names its generation already; leave --generation out")
     if thinking and candidate is None:
         raise UserError("--thinking is of one candidate: say which with --candidate G.S")
+    if by is not None and (problem is not None or candidate is not None or generation is not None):
+        raise UserError("--by shows the whole run; leave --problem, --candidate and --generation out")
     run = Run(path)
+    if by is not None:
+        show_groups.show_groups(run, by, None if all else show_groups.SHOWN, json=json)
+        return
     if problem is None and candidate is None and generation is None:
         if json:
             print_json(run.plain())

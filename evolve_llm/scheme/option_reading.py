@@ -13,15 +13,21 @@ AMBIGUOUS = ""
 
 _LONGEST_STATEMENT = 2_000
 _MOST_LOOKED_AT = 200  # statements, from the last backwards
-_SKIN = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|boldsymbol|bf|rm|boxed)\b|\\[()\[\],;!:]|[{}$*_`\"“”]")
+_SKIN = re.compile(
+    r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|boldsymbol|bf|rm|boxed)\b|\\[()\[\],;!:]|[{}$*_`\"“”]"
+)
 _BARE = re.compile(
     r"(?i:(?:the )?(?:correct |final )?(?:answer|option|choice|letter)?(?: is)?)\s*[:=]?\s*"
     r"(?i:(?:option|choice|letter)\s+)?[(\[]?\s*([A-Za-z])\s*[)\].:,;]{0,2}"
 )
-_WITH_TEXT = re.compile(r"(?i:option\s+|choice\s+)?(?:[(\[]([A-Za-z])[)\]][.:]?|([A-Z])\s?[).:]|([A-Z])\s+[-–—])\s*\S")
+_WITH_TEXT = re.compile(
+    r"(?i:option\s+|choice\s+)?(?:[(\[]([A-Za-z])[)\]][.:]?|([A-Z])\s?[).:]|([A-Z])\s+[-–—])\s*\S"
+)
 _MARKED = re.compile(r"(?<![A-Za-z0-9])([A-Z])[):](?=\s)|(?<![A-Za-z0-9}])[(\[]([A-Za-z])[)\]]")
 _WORDS = re.compile(r"[A-Za-z]+|[^\sA-Za-z,/&;+().\[\]:]")
-_JOINING = frozenset({"and", "or", "both", "either", "nor", "option", "options", "choice", "choices", "answer", "answers"})
+_JOINING = frozenset(
+    {"and", "or", "both", "either", "nor", "option", "options", "choice", "choices", "answer", "answers"}
+)
 
 _WRAP = r"[\s*_`\"'“‘(\[{$\\]{0,12}(?:(?:text|textbf|mathrm|mathbf|boxed)\{[\s*(]{0,4})?"
 _GLUE = r"[\s*_:=→\-–—`\"“$.]{0,10}"
@@ -39,7 +45,8 @@ _CORRECT = re.compile(
     r"(?i:(?:therefore|thus|clearly|the|indeed|our|my|most\s{1,3}likely)\s{1,3}){0,2}(?i:correct|right|best|answer)\b"
 )
 _SO = re.compile(
-    rf"(?i:\b(?:therefore|thus|hence|so)\b)[,:\s*]{{1,6}}{_BEFORE}{_WRAP}{_LETTER}[)*\]}}.$\\!`\"”]{{0,6}}[ \t]*$", re.MULTILINE
+    rf"(?i:\b(?:therefore|thus|hence|so)\b)[,:\s*]{{1,6}}{_BEFORE}{_WRAP}{_LETTER}[)*\]}}.$\\!`\"”]{{0,6}}[ \t]*$",
+    re.MULTILINE,
 )
 _ARTICLE = re.compile(r"[ \t]+(?!(?:because|since|as|for|is|and|or|by|given|due|which|here|with)\b)[a-z]")
 _RIVAL = re.compile(
@@ -47,8 +54,12 @@ _RIVAL = re.compile(
     r"(?![A-Za-z0-9'’])(?!\s{1,3}(?:is|are|was|would|cannot|can|does|has|being|fails?)\b)"
 )
 _LISTED = re.compile(r"^[ \t(*\[]{0,6}([A-Z])[)*\].:]{1,4}[ \t]", re.MULTILINE)
-_UNSURE = re.compile(r"(?i:\b(?:if|whether|suppose|assume|assuming|not|why)\s+(?:that\s+)?(?:the\s+)?(?:option\s+|choice\s+|answer\s+)?[(*]*)$")
-_LAST_LINE = re.compile(r"[ \t>#*_(\[$`\"“]{0,8}([A-Z])(?:[ \t)\]*_.:$`\"”]{0,8}|[)\].:]{1,2}[*_]{0,3}[ \t]+\S.*)")
+_UNSURE = re.compile(
+    r"(?i:\b(?:if|whether|suppose|assume|assuming|not|why)\s+(?:that\s+)?(?:the\s+)?(?:option\s+|choice\s+|answer\s+)?[(*]*)$"
+)
+_LAST_LINE = re.compile(
+    r"[ \t>#*_(\[$`\"“]{0,8}([A-Z])(?:[ \t)\]*_.:$`\"”]{0,8}|[)\].:]{1,2}[*_]{0,3}[ \t]+\S.*)"
+)
 _OWN_TEXT = re.compile(r"(?i:\banswer\b)(?:[ \t*_]{0,4}:|[ \t]{1,3}(?i:is):?)[ \t*_]{0,6}([^\n]{1,300})")
 
 
@@ -87,7 +98,7 @@ def own_words(text: str) -> str | None:
     """What the last "the answer is ..." goes on with, to the end of its line: perhaps an option's own text."""
     last = None
     for match in _OWN_TEXT.finditer(text):
-        last = match[1].strip(" \t*_`\"“”$").rstrip(".").strip(" \t*_`\"“”$")
+        last = match[1].strip(' \t*_`"“”$').rstrip(".").strip(' \t*_`"“”$')
     return last if last and not last.lower().startswith("not ") else None
 
 

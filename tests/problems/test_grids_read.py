@@ -47,9 +47,11 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@pytest.mark.parametrize("around", ["{}", "The input was\n7 7\n7 7\n\nso the output is:\n\n{}\n\nThat is all.\n5\n"])
+@pytest.mark.parametrize(
+    "around", ["{}", "The input was\n7 7\n7 7\n\nso the output is:\n\n{}\n\nThat is all.\n5\n"]
+)
 def test_a_grid_is_read_in_every_form(form: str, around: str) -> None:
-    assert last_grid(around.format(form) if "{}" != around else form) == PLAIN
+    assert last_grid(around.format(form) if around != "{}" else form) == PLAIN
 
 
 @pytest.mark.parametrize(

