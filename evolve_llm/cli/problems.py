@@ -92,7 +92,7 @@ def _kinds(found: Sequence[Problem]) -> dict[str, dict[str, int]]:
     """What the problems say of themselves, where that sorts them into a few kinds."""
     keys = dict.fromkeys(key for one in found for key in one.metadata)
     counts = {
-        key: Counter(str(one.metadata[key]) for one in found if isinstance(one.metadata.get(key), str | int))
+        key: Counter(one.metadata[key] for one in found if isinstance(one.metadata.get(key), str))
         for key in keys
     }
     return {key: dict(one.most_common()) for key, one in counts.items() if 1 <= len(one) <= 2 * _MOST_KINDS}
