@@ -20,8 +20,9 @@ class PopulationMetrics:
     """One generation of one problem.
 
     ``pass_1`` is the share of graded chains that are correct, ``pass_n`` whether any is, ``majority`` the
-    probability that a vote over answer classes, ties broken at random, gives a correct answer, ``pass_2`` that one
-    of the two largest classes does (ARC's two attempts): each None where nothing could be graded. Failed candidates and ungraded chains are counted, never read as wrong.
+    probability that a vote over answer classes, ties broken at random, gives a correct answer, ``pass_2`` that
+    one of the two largest classes does (ARC's two attempts): each None where nothing could be graded. Failed
+    candidates and ungraded chains are counted, never read as wrong.
     """
 
     size: int

@@ -33,7 +33,10 @@ _WRAP = r"[\s*_`\"'“‘(\[{$\\]{0,12}(?:(?:text|textbf|mathrm|mathbf|boxed)\{[
 _GLUE = r"[\s*_:=→\-–—`\"“$.]{0,10}"
 _LETTER = r"(?:([A-Z])|(?<=\()([a-z])(?=\)))(?![A-Za-z0-9'’]|\s{0,2}(?:[=^+|<]|_[A-Za-z0-9{]))"
 _BEFORE = r"(?:(?i:option|choice|letter|answer)[\s*_:]{1,4})?"
-_VERB = r"(?i:(?:is|are|was|be|must|should|would|will|has|to|seems|indeed|therefore|thus|then|clearly|likely|probably|definitely|obviously)\b)"
+_VERB = (
+    r"(?i:(?:is|are|was|be|must|should|would|will|has|to|seems|indeed|"
+    r"therefore|thus|then|clearly|likely|probably|definitely|obviously)\b)"
+)
 _CHOSEN = re.compile(
     r"(?:(?i:\b(?:answers?|(?:correct|right|best|final|chosen)\s{1,3}(?:one|option|choice|letter|response|statement)"
     r"|choose|chose|select|selected|pick|picked|go\s{1,3}with|going\s{1,3}with|settle\s{1,3}on)\b)|答案)"

@@ -193,14 +193,13 @@ def test_there_are_forms_enough() -> None:
     assert len({*NOT_STATED}) >= 20
 
 
-def test_options_are_read_from_every_form_but_where_a_text_is_itself_a_choice() -> None:
-    found = count(CASES)
-    assert found.stated == 8 * len(STATED)
-    assert found.not_stated == 8 * len(NOT_STATED)
-    # "both A and B" as an option's own text reads as two letters, as it must.
-    assert found.missed.total() + found.as_another.total() <= 0.01 * found.stated
-    assert found.as_another.total() == 0
-    assert found.invented.total() == 0
+def test_no_form_is_misread_but_where_a_text_is_itself_a_choice_of_letters() -> None:
+    """An option whose own text is "both A and B" may be missed in the forms that quote it, and never mistaken."""
+    found, last = count(CASES[:-1]), count(CASES[-1:])
+    assert (found.stated, found.not_stated) == (7 * len(STATED), 7 * len(NOT_STATED))
+    assert found.missed + found.as_another + found.invented == {}
+    assert last.as_another + last.invented == {}
+    assert all("{T}" in form for form in last.missed)
 
 
 @pytest.mark.parametrize("form", STATED)
@@ -220,8 +219,8 @@ def test_what_states_no_option_is_no_answer(form: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["answer is ", "The answer is A.\n", "**", "Option A is correct. ", "so, ", "answer:\nA. x\n", "(", "\\boxed{", "if A ",
-     "is the ", "correct ", "choose\n", "\\text{", "A) "],
+    ["answer is ", "The answer is A.\n", "**", "Option A is correct. ", "so, ", "answer:\nA. x\n", "(", "\\boxed{",
+     "if A ", "is the ", "correct ", "choose\n", "\\text{", "A) "],
 )  # fmt: skip
 def test_hostile_text_costs_its_length(piece: str) -> None:
     text = piece * (300_000 // len(piece))
