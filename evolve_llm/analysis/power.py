@@ -23,5 +23,5 @@ def power_statement(problems: int, parted: float = PARTED) -> str:
     needed = problems_needed(spread, 0.02)
     return (
         f"power: {problems:,} problems tell two schemes apart that truly differ by {100 * found:.1f} points or more "
-        f"(80 % power, 5 % level, where they part on {parted:.0%} of the problems); 2 points take {needed:,}"
+        f"(80 % power, 5 % level, where they part on {100 * parted:.0f} % of the problems); 2 points take {needed:,}"
     )

@@ -21,6 +21,7 @@ PAGES = [
     "docs/operators.md",
     "docs/new_operator.md",
     "docs/run_directory.md",
+    "docs/grids_and_choices.md",
 ]
 
 
