@@ -151,7 +151,14 @@ def test_a_file_of_something_else_is_refused(
 
 
 def test_every_set_runs_from_a_local_file(cli: Cli, choices: str, arc: str, tmp_path: Path) -> None:
-    for number, spec in enumerate((choices, arc)):
+    gpqa = {"Record ID": "r", "Question": "1+1?", "Correct Answer": "2",
+            **{f"Incorrect Answer {n}": str(n + 2) for n in (1, 2, 3)}}  # fmt: skip
+    mmlu = {"question_id": 1, "question": "1+1?", "options": ["2", "3"], "answer": "A", "category": "math"}
+    others = [
+        f"{name}:{lines(tmp_path / f'{name}.jsonl', rows)}"
+        for name, rows in (("gpqa", [gpqa]), ("mmlu_pro", [mmlu]), ("arc_agi_1", ARC))
+    ]
+    for number, spec in enumerate((choices, arc, *others)):
         done = cli("run", "--preset", "rsa", "--problems", spec, "--model", "scripted", "--limit", "3",
                    "--population", "4", "--generations", "2", "--out", str(tmp_path / f"run{number}"))  # fmt: skip
         assert done.code == 0, done.err
