@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 from evolve_llm.analysis.health import PopulationHealth
@@ -19,8 +20,9 @@ class PopulationMetrics:
     """One generation of one problem.
 
     ``pass_1`` is the share of graded chains that are correct, ``pass_n`` whether any is, ``majority`` the
-    probability that a vote over answer classes, ties broken at random, gives a correct answer: each None
-    where nothing could be graded. Failed candidates and ungraded chains are counted, never read as wrong.
+    probability that a vote over answer classes, ties broken at random, gives a correct answer, ``pass_2`` that
+    one of the two largest classes does (ARC's two attempts): each None where nothing could be graded. Failed
+    candidates and ungraded chains are counted, never read as wrong.
     """
 
     size: int
@@ -31,6 +33,7 @@ class PopulationMetrics:
     pass_1: float | None
     pass_n: float | None
     majority: float | None
+    pass_2: float | None = None
 
 
 def measure(members: Sequence[Candidate], verdicts: Mapping[str, Verdict]) -> PopulationMetrics:
@@ -51,6 +54,7 @@ def measure(members: Sequence[Candidate], verdicts: Mapping[str, Verdict]) -> Po
         pass_1=sum(right.values()) / len(right) if right else None,
         pass_n=max(right.values()) if right else None,
         majority=_majority(live, classes, right) if right else None,
+        pass_2=_two_best(live, classes, right) if right else None,
     )
 
 
@@ -58,11 +62,26 @@ def _majority(live: Sequence[Candidate], classes: Counter[str], right: Mapping[s
     if not classes:
         return 0.0
     top = max(classes.values())
-    shares = []
-    for answer in (answer for answer, votes in classes.items() if votes == top):
-        graded = [right[one.uid] for one in live if one.answer_class == answer and one.uid in right]
-        shares.append(sum(graded) / len(graded) if graded else 0.0)
+    shares = [_share(live, answer, right) for answer, votes in classes.items() if votes == top]
     return sum(shares) / len(shares)
+
+
+def _two_best(live: Sequence[Candidate], classes: Counter[str], right: Mapping[str, float]) -> float:
+    """Mean over the pairs that could be the two largest classes of the probability that one of them is right."""
+    if len(classes) < 2:
+        return _majority(live, classes, right)
+    first, second = sorted(classes.values(), reverse=True)[:2]
+    shares = {answer: _share(live, answer, right) for answer, votes in classes.items() if votes >= second}
+    pairs = [
+        (a, b) for a, b in combinations(shares, 2) if first == second or first in (classes[a], classes[b])
+    ]
+    return sum(1 - (1 - shares[a]) * (1 - shares[b]) for a, b in pairs) / len(pairs)
+
+
+def _share(live: Sequence[Candidate], answer: str, right: Mapping[str, float]) -> float:
+    """The share of right answers among those of a class that could be graded: 0 or 1 in most."""
+    graded = [right[one.uid] for one in live if one.answer_class == answer and one.uid in right]
+    return sum(graded) / len(graded) if graded else 0.0
 
 
 @dataclass(slots=True)
@@ -108,6 +127,7 @@ class GenerationMetrics:
     pass_1: list[float] = field(default_factory=list)
     pass_n: list[float] = field(default_factory=list)
     majority: list[float] = field(default_factory=list)
+    pass_2: list[float] = field(default_factory=list)
     entropy: Average = field(default_factory=Average)
     winner_share: Average = field(default_factory=Average)
     effective_parents: Average = field(default_factory=Average)
@@ -130,6 +150,7 @@ class GenerationMetrics:
             (self.pass_1, one.pass_1),
             (self.pass_n, one.pass_n),
             (self.majority, one.majority),
+            (self.pass_2, one.pass_2),
         ):
             if value is not None:
                 values.append(value)
@@ -159,6 +180,7 @@ class GenerationMetrics:
             "pass@1_interval": list(interval) if interval else None,
             "pass@N": mean(self.pass_n),
             "majority": mean(self.majority),
+            "pass@2": mean(self.pass_2),
             "distinct": self.distinct / self.problems if self.problems else None,
             "candidates": self.candidates,
             "truncated": self.truncated,

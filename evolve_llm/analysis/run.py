@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evolve_llm.analysis.attempts import further_attempts
 from evolve_llm.analysis.health import population_health, takeover_time
 from evolve_llm.analysis.metrics import GenerationMetrics, mean, measure
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
-from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.nouns.verdict import Grade, Verdict
 from evolve_llm.record.run_files import read_run_json
 from evolve_llm.record.store import Store, StoredPopulation
 
@@ -25,14 +26,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """An answer handed in beside the first."""
+
+    answer: str | None
+    uid: str
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """The result of one problem. ``answer`` and ``uid`` are None while it is unfinished or if all failed."""
+    """What came out for one problem. ``answer`` and ``uid`` are None while it is unfinished or all failed.
+
+    ``further`` are the attempts after the first, where the finish hands in several.
+    """
 
     id: str
     finished: bool
     answer: str | None
     uid: str | None
     verdict: Verdict | None
+    further: tuple[Attempt, ...] = ()
+
+    @property
+    def solved(self) -> bool | None:
+        """Whether any attempt is correct; None where none could be graded."""
+        verdicts = [self.verdict, *(one.verdict for one in self.further)]
+        graded = [one.correct for one in verdicts if one is not None and one.grade is not Grade.UNGRADED]
+        return any(graded) if graded else None
 
 
 class Run:
@@ -62,6 +83,11 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @property
+    def attempts(self) -> int:
+        """Answers handed in for a problem, one of which must be right."""
+        return int(self.config.get("attempts", 1))
+
+    @property
     def complete(self) -> bool:
         """Whether every problem has its answer."""
         with Store.open_to_read(self.path) as store:
@@ -83,8 +109,12 @@ class Run:
             found = []
             for order, problem in enumerate(store.problems()):
                 uid, answer = answers.get(order, (None, None))
-                verdict = store.verdicts(order).get(answer) if uid is not None else None
-                found.append(Result(problem.id, order in answers, answer, uid, verdict))
+                verdicts = store.verdicts(order) if uid is not None else {}
+                further = _further(store, order, uid, self.attempts) if uid and self.attempts > 1 else []
+                attempts = tuple(Attempt(one.answer, one.uid, verdicts.get(one.answer)) for one in further)
+                found.append(
+                    Result(problem.id, order in answers, answer, uid, verdicts.get(answer), attempts)
+                )
             return found
 
     def populations(self, *, texts: bool = True) -> Iterator[tuple[Problem, list[StoredPopulation]]]:
@@ -194,9 +224,7 @@ class Run:
         """The whole result as plain data, as ``--json`` prints it. docs/cli.md describes its keys."""
         generations = [row.plain() for row in self.generations()]
         results = self.results()
-        graded = [
-            float(one.verdict.correct) for one in results if one.verdict and one.verdict.grade != "ungraded"
-        ]
+        graded = [float(one.solved) for one in results if one.solved is not None]
         return {
             "run": {
                 "path": str(self.path),
@@ -208,6 +236,7 @@ class Run:
                 "complete": all(one.finished for one in results),
                 "accuracy": mean(graded),
                 "oracle": self.config.get("oracle", False),
+                "attempts": self.attempts,
             },
             "generations": generations,
             "problems": [
@@ -217,6 +246,9 @@ class Run:
                     "verdict": one.verdict.grade.value if one.verdict else None,
                     "rule": one.verdict.rule if one.verdict else None,
                     "candidate": one.uid,
+                    **(
+                        {"further": [_plain(attempt) for attempt in one.further]} if self.attempts > 1 else {}
+                    ),
                 }
                 for one in results
             ],
@@ -229,6 +261,21 @@ class Run:
     def to_json(self) -> str:
         """The result of ``plain`` as one line of JSON."""
         return json.dumps(self.plain(), ensure_ascii=False)
+
+
+def _further(store: Store, order: int, uid: str, attempts: int) -> list[Candidate]:
+    """The attempts after the first: it may stand outside the last population."""
+    first = next((one.answer_class for one in store.candidates(order) if one.uid == uid), None)
+    populations = store.populations(order)
+    return further_attempts(populations[-1].members, first, attempts) if populations else []
+
+
+def _plain(one: Attempt) -> dict[str, Any]:
+    return {
+        "answer": one.answer,
+        "verdict": one.verdict.grade.value if one.verdict else None,
+        "candidate": one.uid,
+    }
 
 
 def _count(

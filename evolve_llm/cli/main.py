@@ -17,6 +17,7 @@ from evolve_llm.cli.failures import DEBUG, EXIT_CODES
 from evolve_llm.cli.lineage import lineage
 from evolve_llm.cli.listing import list_
 from evolve_llm.cli.plan import plan
+from evolve_llm.cli.problems import problems
 from evolve_llm.cli.regrade import regrade
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
@@ -33,6 +34,7 @@ app.command("run")(run)
 app.command("ask")(ask)
 app.command("plan")(plan)
 app.command("list")(list_)
+app.command("problems")(problems)
 app.command("show")(show)
 app.command("compare")(compare)
 app.command("lineage")(lineage)

@@ -37,19 +37,30 @@ def show(
             "--thinking", help="With --candidate, also show what the model thought before its answer."
         ),
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Results by what the problems say of themselves: discipline, task, ..."
+        ),
+    ] = None,
     all: Annotated[bool, typer.Option("--all", help="Show all answers, not only the first ones.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Show a run: its settings, tables and answers, one problem with its lineage, or the text of one candidate."""
     from evolve_llm.analysis.run import Run
-    from evolve_llm.cli import show_problem, show_run
+    from evolve_llm.cli import show_groups, show_problem, show_run
     from evolve_llm.record.store import Store
 
     if candidate is not None and generation is not None:
         raise UserError("--candidate already names the generation; leave --generation out")
     if thinking and candidate is None:
         raise UserError("--thinking needs one candidate; choose it with --candidate G.S")
+    if by is not None and (problem is not None or candidate is not None or generation is not None):
+        raise UserError("--by shows the whole run; leave --problem, --candidate and --generation out")
     run = Run(path)
+    if by is not None:
+        show_groups.show_groups(run, by, None if all else show_groups.SHOWN, json=json)
+        return
     if problem is None and candidate is None and generation is None:
         if json:
             print_json(run.plain())

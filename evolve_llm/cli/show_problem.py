@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from evolve_llm.analysis.metrics import measure
 from evolve_llm.cli.console import console
+from evolve_llm.cli.grid_picture import drawn, picture
 from evolve_llm.cli.tables import make_table, share, styled, verdict_cell
 from evolve_llm.cli.text import one_line, printable
 from evolve_llm.nouns.candidate import Candidate
@@ -15,6 +16,9 @@ from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.verdict import Verdict
 from evolve_llm.record.export import candidate_row
 from evolve_llm.record.store import Store, StoredPopulation
+
+if TYPE_CHECKING:
+    from evolve_llm.scheme.formats import Placed
 
 Data = dict[str, Any]
 _Verdicts = Mapping[str | None, Verdict]
@@ -72,14 +76,20 @@ def candidate_data(store: Store, order: int, uid: str) -> Data:
 def print_problem(data: Data) -> None:
     """Print a problem on standard output."""
     out = console()
+    pictures = _pictures(data["format"])
     _print_pairs(
         {
             "problem": one_line(data["id"], 200),
-            "question": printable(data["question"]).strip(),
-            "reference": "none" if data["reference"] is None else one_line(str(data["reference"]), 200),
+            "question": drawn(data["question"].strip(), pictures(data["question"].strip()))
+            if pictures
+            else printable(data["question"]).strip(),
+            "reference": _reference(data["reference"], drawable=pictures is not None),
             "answer": _answer_line(data),
         }
     )
+    if pictures and data["answer"] is not None:
+        out.print(styled("\nThe answer as a picture", "bold"))
+        out.print(drawn(data["answer"], pictures(data["answer"])))
     table = make_table([("gen", "right"), ("pass@1", "right"), ("votes", "right"), ("answer", "left"),
                         ("verdict", "left"), ("rule", "left")])  # fmt: skip
     for row in data["generations"]:
@@ -158,12 +168,37 @@ def _not_read(data: Data) -> dict[str, str]:
     return found
 
 
-def _print_pairs(pairs: Mapping[str, str]) -> None:
+def _pictures(format: str) -> Callable[[str], Sequence[Placed]] | None:
+    """How the answer format finds the grids of a text; None where it has none, or is no longer installed."""
+    from evolve_llm.scheme import registry
+
+    try:
+        found: Callable[[str], Sequence[Placed]] | None = registry.load("answer format", format).pictures
+    except (UserError, AttributeError):
+        return None
+    return found
+
+
+def _reference(reference: Any, *, drawable: bool) -> Any:
+    if reference is None:
+        return "none"
+    return picture(reference) if drawable and _is_grid(reference) else one_line(str(reference), 200)
+
+
+def _is_grid(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(row, list) and all(type(cell) is int for cell in row) for row in value)
+    )
+
+
+def _print_pairs(pairs: Mapping[str, Any]) -> None:
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
     for name, value in pairs.items():
-        table.add_row(styled(name, "bold"), styled(value))
+        table.add_row(styled(name, "bold"), styled(value) if isinstance(value, str) else value)
     console().print(table)
 
 

@@ -69,6 +69,8 @@ def generations_table(result: Mapping[str, Any], *, narrow: bool = False) -> Tab
             ("pass@N", lambda row: share(row["pass@N"])),
             ("majority", lambda row: share(row["majority"])),
         ]
+        if result["run"].get("attempts", 1) == 2:
+            columns.append(("pass@2", lambda row: share(row["pass@2"])))
     columns += [
         ("distinct", lambda row: "-" if row["distinct"] is None else f"{row['distinct']:.1f}"),
         ("truncated", lambda row: str(row["truncated"])),
@@ -89,12 +91,17 @@ def generations_table(result: Mapping[str, Any], *, narrow: bool = False) -> Tab
 def answers_table(problems: Sequence[_Row], *, complete: bool) -> Table:
     """The answer of each problem, with its verdict where there is one. ``complete``: all have ended."""
     has_verdicts = any(one["verdict"] is not None for one in problems)
+    several = any(one.get("further") for one in problems)
     names = ["problem", "answer", *(["verdict", "rule"] if has_verdicts else [])]
+    names += ["next attempts"] if several else []
     table = make_table([(name, "left") for name in names])
     for one in problems:
         cells = [styled(one_line(one["id"], 40)), _answer(one, complete)]
         if has_verdicts:
             cells += [verdict_cell(one["verdict"]), styled(one_line(one["rule"] or "", 24))]
+        if several:
+            further = [f"{one_line(a['answer'] or '-', 40)} ({a['verdict'] or '-'})" for a in one["further"]]
+            cells.append(styled("; ".join(further) or "-"))
         table.add_row(*cells)
     return table
 

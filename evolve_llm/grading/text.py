@@ -55,7 +55,11 @@ def option_letter(text: str) -> str | None:
 
 @dataclass(frozen=True)
 class OptionGrader:
-    """Correct when the answer is the reference's letter and nothing else."""
+    """Correct when the answer is the right option's letter, or its own text, and nothing else.
+
+    The reference is the letter, or ``{"letter": "B", "options": [...]}``: only then can texts be told. Votes are
+    counted by letter, so a chain that writes an option's text votes apart from those that write its letter.
+    """
 
     name: str = "option"
 
@@ -64,16 +68,20 @@ class OptionGrader:
         return "worker"
 
     def quick(self, answer: str, reference: Any) -> Verdict:
-        """Always settled here. Rules ``option``, ``not-an-option``; ``bad-reference`` is ungraded."""
-        wanted = option_letter(str(reference))
-        if wanted is None:
+        """Always settled here. Rules ``option``, ``option-text``, ``not-an-option``; ``bad-reference`` is ungraded."""
+        listed = isinstance(reference, dict)
+        options = _texts(reference.get("options")) if listed else []
+        wanted = option_letter(str(reference.get("letter", "") if listed else reference))
+        if wanted is None or (listed and not 0 <= ord(wanted) - ord("A") < len(options)):
             return Verdict(
                 Grade.UNGRADED, "bad-reference", detail=f"not an option letter: {str(reference)[:80]!r}"
             )
-        given = option_letter(answer)
-        if given is None:
+        given, rule = option_letter(answer), "option"
+        if given is None and options:
+            given, rule = _by_text(answer, options), "option-text"
+        if given is None or (listed and ord(given) - ord("A") >= len(options)):
             return Verdict(Grade.INCORRECT, "not-an-option")
-        return Verdict(Grade.CORRECT if given == wanted else Grade.INCORRECT, "option")
+        return Verdict(Grade.CORRECT if given == wanted else Grade.INCORRECT, rule)
 
     def grade(self, answer: str, reference: Any) -> Verdict:
         """The verdict of `quick`."""
@@ -86,6 +94,20 @@ class OptionGrader:
     def canonical(self, answer: str) -> str:
         """The form of `quick_canonical`."""
         return self.quick_canonical(answer)
+
+
+def _texts(options: Any) -> list[str]:
+    return [_words(str(one)) for one in options] if isinstance(options, list | tuple) else []
+
+
+def _words(text: str) -> str:
+    return folded(text).strip(" .$")
+
+
+def _by_text(answer: str, options: list[str]) -> str | None:
+    """The letter of the one option whose own text this is."""
+    words = _words(answer[:4_000])
+    return chr(ord("A") + options.index(words)) if options.count(words) == 1 else None
 
 
 exact = ExactGrader()

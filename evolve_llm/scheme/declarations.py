@@ -144,6 +144,7 @@ class Finishing(Declaration):
     noun: ClassVar[str] = "finish"
     needs_fitness: bool = False
     calls: int = 0
+    attempts: int = 1
     requires: Requires | None = None
 
 

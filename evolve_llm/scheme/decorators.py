@@ -182,15 +182,17 @@ def replacement(
 
 
 def finishing(
-    *, needs_fitness: bool = False, calls: int = 0, requires: Requires | None = None
+    *, needs_fitness: bool = False, calls: int = 0, attempts: int = 1, requires: Requires | None = None
 ) -> Callable[[AnyFinisher], AnyFinisher]:
     """Declare a finish ``(problem, population) -> Candidate | Final``, which says who gives the answer.
 
     Args:
         calls: 1 if it returns a Final, which costs one call.
+        attempts: How many answers are handed in for a problem, one of which must be right. Those after its own are of
+            the largest classes of the last population that are left.
         needs_fitness, requires: As for ``selection``.
     """
-    said = Finishing(needs_fitness=needs_fitness, calls=calls, requires=requires)
+    said = Finishing(needs_fitness=needs_fitness, calls=calls, attempts=attempts, requires=requires)
 
     def decorate(function: AnyFinisher) -> AnyFinisher:
         declare(function, said)

@@ -8,11 +8,12 @@ A plug-in adds a format by an entry point of the group ``evolve_llm.formats`` th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from evolve_llm.scheme.option_reading import AMBIGUOUS, in_prose, in_statement, own_words
 from evolve_llm.scheme.statements import last_statement
 
 _BOX = re.compile(r"\\(?:f?boxed|fbox)\s*(?=\{)")
@@ -37,11 +38,15 @@ _TAG_OPEN = re.compile(r"<answer>", re.IGNORECASE)
 _TAG_CLOSE = re.compile(r"</answer>", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^\n`]*)$", re.MULTILINE)
 _PYTHON = frozenset({"", "python", "python3", "py", "py3"})
-_OPTION_STATED = re.compile(
-    r"(?i:\b(?:answer|option|choice)\b)[^A-Za-z0-9\n]{0,8}(?:(?i:is)\b)?[^A-Za-z0-9\n]{0,8}"
-    r"([B-HJ-Z]|[AI](?![ \t]+[a-z]))\b(?!')"  # "the answer is A good one" names no option
-)
-_OPTION_ALONE = re.compile(r"^[ \t(\[*]*([A-Z])[ \t)\].*:]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A grid of colours (0 to 9) in a text: characters ``start`` to ``end``, and its rows, perhaps ragged."""
+
+    start: int
+    end: int
+    rows: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class AnswerFormat:
     ``prompts`` is the folder of the format's own templates; None means the built-in folder of the
     same name beside the variation operators. ``like`` names another format whose prompts serve this one too.
     ``reading`` is put before the rule of every verdict, for a format that has to guess where the answer is.
+    ``pictures``, where questions and answers hold grids of colours, gives
+    those of a text in order, so that ``show`` can draw them.
     """
 
     name: str
@@ -59,6 +66,7 @@ class AnswerFormat:
     prompts: Path | Traversable | None = None
     like: str = ""
     reading: str = ""
+    pictures: Callable[[str], Sequence[Placed]] | None = None
 
 
 def last_boxed(text: str) -> str | None:
@@ -162,16 +170,17 @@ def last_tagged(text: str) -> str | None:
 
 
 def last_option(text: str) -> str | None:
-    r"""The last option letter: boxed or tagged first, then stated ("the answer is C"), then alone on a line."""
+    r"""The letter of the option chosen last: boxed or tagged first, then stated ("the answer is C").
+
+    Where no letter is named, the words in the box, in the tags or after "the answer is", which may be an option's own
+    text. Two different letters in one statement are no answer.
+    """
     inner = last_boxed(text) or last_tagged(text)
-    if inner is not None:
-        letters = re.findall(r"(?<![A-Za-z])([A-Za-z])(?![A-Za-z])", inner[:200])
-        return letters[0].upper() if len(letters) == 1 else None
-    for pattern in (_OPTION_STATED, _OPTION_ALONE):
-        found = pattern.findall(text)
-        if found:
-            return str(found[-1])
-    return None
+    letter = in_statement(inner) if inner else None
+    if letter is None:
+        before, _, after = text.rpartition(inner) if inner else ("", "", text)
+        letter = in_prose(f"{before}{after}")
+    return letter or (None if letter == AMBIGUOUS else inner or own_words(text))
 
 
 def last_code_block(text: str) -> str | None:

@@ -13,6 +13,7 @@ from deap import base
 from evolve_llm.scheme.declarations import (
     ENGINE_KEYWORDS,
     Declaration,
+    Finishing,
     Measures,
     Replacement,
     Selection,
@@ -85,6 +86,11 @@ class Scheme:
     def children(self) -> int:
         """Children a generation: the preset's ``offspring``, or N."""
         return self.preset.offspring or self.preset.population
+
+    @property
+    def attempts(self) -> int:
+        """How many answers are handed in for a problem, one of which must be right."""
+        return declaration(Finishing, self.toolbox.finish).attempts
 
     @property
     def weights(self) -> tuple[float, ...] | None:

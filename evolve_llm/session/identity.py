@@ -36,6 +36,7 @@ def run_config(
         "preset": scheme.preset.plain(),
         "operators": scheme.operators(),
         "oracle": scheme.oracle,
+        **({"attempts": scheme.attempts} if scheme.attempts > 1 else {}),
         "model": model,
         "problems": {"count": len(problems), "first": problems[0].id, "digest": problems_digest(problems)},
         "prompts": prompts,

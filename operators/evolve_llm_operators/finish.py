@@ -39,6 +39,16 @@ def majority(problem: Problem, population: Sequence[Candidate]) -> Candidate:  #
     return random.choice([one for one in population if one.answer_class == winner])
 
 
+@finishing(attempts=2)
+def two_best(problem: Problem, population: Sequence[Candidate]) -> Candidate:
+    """Two attempts, the two largest classes of equivalent answers: the first as ``majority`` draws it.
+
+    The machine adds the second, the largest of the other classes (see ``finishing``); a problem is solved when
+    either is right. Source: how ARC-AGI is scored, arXiv 2505.11831.
+    """
+    return majority(problem, population)
+
+
 @finishing(needs_fitness=True)
 def weighted_majority(problem: Problem, population: Sequence[Candidate]) -> Candidate:
     """A member of the class of equivalent answers with the largest sum of fitness; ties as in ``majority``.

@@ -9,7 +9,7 @@ from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm_problems import files
 from evolve_llm_problems.columns import Naming
-from evolve_llm_problems.lines import Row
+from evolve_llm_problems.hub import hub_rows
 from evolve_llm_problems.rows import to_problem
 
 
@@ -43,17 +43,5 @@ def _from_hub(name: str, repository: str, naming: Naming) -> Iterator[Problem]:
     instead = (
         f"give a local copy instead: {name}:FILE (parquet, JSONL or CSV with a question and an answer column)"
     )
-    try:
-        import datasets
-    except ImportError as error:
-        raise UserError(
-            f'{name} is downloaded from the hub with `datasets`; pip install "evolve-llm[problems]", or '
-            f"{instead}"
-        ) from error
-    try:
-        rows = list(datasets.load_dataset(repository, split="train"))
-    except Exception as error:  # datasets and the hub client raise many kinds, all with the same remedy
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"{repository} cannot be downloaded from the hub ({reason}); {instead}") from error
-    for number, values in enumerate(rows):
-        yield to_problem(Row(number, f"{repository}, row {number + 1}", dict(values)), naming, name)
+    for row in hub_rows(name, repository, "train", instead):
+        yield to_problem(row, naming, name)

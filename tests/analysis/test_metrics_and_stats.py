@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -125,3 +126,22 @@ def test_more_problems_and_less_confidence_narrow_an_interval() -> None:
         )
     ]  # fmt: skip
     assert all(wide > narrow for wide, narrow in itertools.pairwise(widths))
+
+
+@given(population=populations(failed=True, max_size=7), grades=GRADES)
+def test_pass_2_is_the_mean_over_all_ways_to_break_ties(
+    population: list[Candidate], grades: dict[str | None, Grade]
+) -> None:
+    found = measure(population, graded(population, grades)).pass_2
+    live = [one for one in population if not one.failed]
+    votes = Counter(one.answer_class for one in live if one.answer_class is not None)
+    if not live:
+        assert found is None
+        return
+    orders = [
+        order
+        for order in itertools.permutations(votes)
+        if [votes[one] for one in order] == sorted(votes.values(), reverse=True)
+    ]
+    solved = [any(grades[one] is Grade.CORRECT for one in order[:2]) for order in orders]
+    assert found == pytest.approx(sum(solved) / len(solved))

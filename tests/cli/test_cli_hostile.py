@@ -126,6 +126,7 @@ def test_a_problem_and_a_candidate_are_shown_harmlessly(text: str) -> None:
             {
                 "id": text,
                 "question": text,
+                "format": "boxed",
                 "reference": text,
                 "finished": True,
                 "answer": text,

@@ -27,6 +27,7 @@ PAGES = [
     "docs/new_operator.md",
     "docs/deap.md",
     "docs/run_directory.md",
+    "docs/grids_and_choices.md",
 ]
 
 

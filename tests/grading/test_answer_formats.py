@@ -76,7 +76,7 @@ def test_options() -> None:
         ("ANSWER: (C)", "C"),
         ("Final Answer: **E**", "E"),
         ("The answer is B because the others fail.", "B"),
-        ("The answer is A good deal harder.", None),
+        ("The answer is A good deal harder.", "A good deal harder"),
         ("Option A is wrong. The answer is D.", "D"),
         ("The answer is not A but B", None),
     ],

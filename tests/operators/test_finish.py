@@ -6,14 +6,23 @@ import math
 from collections import Counter
 
 import pytest
-from evolve_llm_operators.finish import best, final_aggregate, majority, random_member, weighted_majority
+from evolve_llm_operators.finish import (
+    best,
+    final_aggregate,
+    majority,
+    random_member,
+    two_best,
+    weighted_majority,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Problem, UserError, evolve
+from evolve_llm.analysis.attempts import further_attempts
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.candidate import fitness_class
 from evolve_llm.nouns.seeding import rng_scope
+from evolve_llm.scheme.declarations import Finishing, declaration
 from evolve_llm.scheme.operator import Final
 from evolve_llm.testing import Behaviour, Ledger, contents, populations, run_directory
 
@@ -28,7 +37,9 @@ def voter(slot: int, answer: str | None, *values: float, weights: tuple[float, .
     return one
 
 
-@pytest.mark.parametrize("finish", [random_member, majority, weighted_majority, best, final_aggregate])
+@pytest.mark.parametrize(
+    "finish", [random_member, majority, two_best, weighted_majority, best, final_aggregate]
+)
 @given(population=populations(), seed=st.integers(0, 99))
 def test_the_answer_is_a_member_and_drawn_from_the_seed_alone(
     finish: object, population: list[Candidate], seed: int
@@ -130,3 +141,31 @@ def test_final_aggregate_makes_one_more_call_whose_chain_answers() -> None:
         assert len(last) == 1
     with run_directory() as out, pytest.raises(UserError, match=r"got 9; set finish\.parents"):
         evolve([PROBLEM], "smoke", model, out=out, finish={"operator": "final_aggregate", "parents": 9})
+
+
+def test_two_best_hands_in_the_two_largest_classes() -> None:
+    """The first as majority draws it; the second is the largest of the others, the earliest where they tie."""
+    population = [voter(i, answer) for i, answer in enumerate(["7", "5", "4", "4", None, "5", "4", "6"])]
+    with rng_scope(0):
+        first = two_best(PROBLEM, population)
+    assert first.answer == "4"
+    assert [one.uid for one in further_attempts(population, first.answer_class, 2)] == ["0.1"]
+    assert [one.answer for one in further_attempts(population, "4", 4)] == ["5", "7", "6"]
+    assert [one.answer for one in further_attempts(population, "5", 2)] == ["4"]
+    assert further_attempts([voter(0, "4"), voter(1, None)], "4", 2) == []
+    assert declaration(Finishing, two_best).attempts == 2
+    assert declaration(Finishing, majority).attempts == 1
+
+
+@given(population=populations(), seed=st.integers(0, 99))
+def test_attempts_are_different_classes_of_which_none_left_out_is_larger(
+    population: list[Candidate], seed: int
+) -> None:
+    with rng_scope(seed):
+        first = two_best(PROBLEM, population)
+    found = further_attempts(population, first.answer_class, 2)
+    counts = Counter(one.answer_class for one in population if one.answer_class is not None)
+    assert len(found) == min(1, max(0, len(counts) - 1))
+    for second in found:
+        assert second.answer_class != first.answer_class
+        assert counts[second.answer_class] == sorted(counts.values())[-2]

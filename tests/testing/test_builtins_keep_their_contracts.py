@@ -90,6 +90,30 @@ PROGRAMS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+ARC = [
+    {"id": f"t{n}", "train": [{"input": [[n, 0]], "output": [[0, n]]}],
+     "test": [{"input": [[0, n], [n, n]], "output": [[n, 0], [n, n]]}, {"input": [[n]], "output": [[n]]}]}
+    for n in (1, 2, 3)
+]  # fmt: skip
+SUPERGPQA = [
+    {"uuid": f"u{n}", "question": f"What is {n}+{n}?", "options": [f"the number {m}" for m in range(8)],
+     "answer": f"the number {2 * n}", "answer_letter": "ABCDEFGH"[2 * n], "discipline": "Science"}
+    for n in (1, 2, 3)
+]  # fmt: skip
+MMLU_PRO = [
+    {"question_id": n, "question": f"What is {n}+{n}?", "options": ["two", "four", "six"], "answer": "ABC"[n - 1],
+     "answer_index": n - 1, "category": "math"}
+    for n in (1, 2, 3)
+]  # fmt: skip
+GPQA = [
+    {"Record ID": f"r{n}", "Question": f"What is {n}+{n}?", "Correct Answer": f"just {2 * n}",
+     **{f"Incorrect Answer {m}": f"not {2 * n} but {m}" for m in (1, 2, 3)}, "High-level domain": "Physics"}
+    for n in (4, 5, 6)
+]  # fmt: skip
+LOCAL = {"arc_agi_1": ARC, "arc_agi_2": ARC, "supergpqa": SUPERGPQA, "mmlu_pro": MMLU_PRO, "gpqa": GPQA}
+"""Sets that are read from a file: rows in the form each is published in."""
+
+
 def loader(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], Iterable[Problem]]:
     """A small helping of a problem set, from this machine alone."""
     if name == "file":
@@ -105,12 +129,20 @@ def loader(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], I
         hub = ModuleType("datasets")
         hub.load_dataset = lambda repository, split: ROWS  # type: ignore[attr-defined]  # noqa: ARG005
         patch.setitem(sys.modules, "datasets", hub)
+    if name in LOCAL:
+        path = folder / f"{name}.jsonl"
+        path.write_text("\n".join(map(json.dumps, LOCAL[name])), encoding="utf-8")
+        return lambda: load_problems(f"{name}:{path}")
     spec = "reasoning_gym:chain_sum,maze" if name == "reasoning_gym" else name
     return lambda: load_problems(spec, limit=6)
 
 
 def gym(reference: Any) -> str | None:
-    """The answer of a Reasoning Gym entry that was drawn with one."""
+    """The answer of a Reasoning Gym entry that was drawn with one, a grid, or the letter of an option."""
+    if isinstance(reference, list):
+        return json.dumps(reference)
+    if isinstance(reference, dict) and "letter" in reference:
+        return str(reference["letter"])
     if isinstance(reference, dict) and isinstance(answer := reference.get("entry", {}).get("answer"), str):
         return answer
     return str(reference) if isinstance(reference, str | int | float) else None
@@ -127,6 +159,8 @@ def test_problem_sets(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 # ---------------------------------------------------------------- graders
 
+OPTIONS = {"letter": "B", "options": ["seven", "the eight", "nine"]}
+
 
 def cases(name: str) -> dict[str, Any]:
     """What each grader must call right and wrong, and what it must call the same."""
@@ -142,9 +176,32 @@ def cases(name: str) -> dict[str, Any]:
             "equal": (("A cat", "a cat"),),
         },
         "option": {
-            "right": (("B", "(b)"), ("C", r"\text{C}"), ("d.", "D")),
-            "wrong": (("B", "C"), ("B", "A B"), ("B", "Beetle")),
+            "right": (
+                ("B", "(b)"),
+                ("C", r"\text{C}"),
+                ("d.", "D"),
+                (OPTIONS, "b"),
+                (OPTIONS, "The  EIGHT."),
+            ),
+            "wrong": (
+                ("B", "C"),
+                ("B", "A B"),
+                ("B", "Beetle"),
+                (OPTIONS, "A"),
+                (OPTIONS, "seven"),
+                (OPTIONS, "D"),
+            ),
             "equal": (("(c)", "C."),),
+        },
+        "grid": {
+            "right": (([[1, 2], [3, 4]], "1 2\n3 4"), ([[1, 2], [3, 4]], "[[1,2],[3,4]]"), ([[5]], "[[5]]")),
+            "wrong": (
+                ([[1, 2], [3, 4]], "1 3\n2 4"),
+                ([[1, 2], [3, 4]], "1 2\n3 5"),
+                ([[1, 2], [3, 4]], "1 2\n3"),
+                ([[5]], "[[5, 5]]"),
+            ),
+            "equal": (("1 2\n3 4", "[[1, 2], [3, 4]]"), ("12\n34", "1,2\n3,4")),
         },
     }
     if name in known:
