@@ -7,12 +7,11 @@ tuples, intervals and sets; and, in a worker, Math-Verify with sympy checking wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from evolve_llm.grading import latex, numbers, readings
+from evolve_llm.grading import latex, numbers, readings, sides
 from evolve_llm.grading.base import Grade, Isolation, Verdict
 from evolve_llm.grading.normalize import folded
 
@@ -127,17 +126,17 @@ def _compare(answer: str, gold: str, full: bool, depth: int) -> _Outcome:
         return _Outcome(False, "unknown-symbols")
     given_name, given = readings.split_names(answer)
     wanted_name, wanted = readings.split_names(gold)
-    if given_name and wanted_name and not _same_name(given_name, wanted_name):
+    if given_name and wanted_name and not sides.same_name(given_name, wanted_name):
         given, wanted = answer, gold
     elif given_name != wanted_name and _equal_equations(answer, gold, full):
         return _Outcome(True, "exact-sympy")
-    given, wanted = _as_intervals(answer, given, gold, wanted)
+    given, wanted = sides.as_intervals(answer, given, gold, wanted)
     if latex.is_word(wanted) or latex.is_word(given) or (":" in wanted) != (":" in given):
         return _Outcome(folded(given) == folded(wanted), "exact-text")
     grid, target = readings.matrix(given), readings.matrix(wanted)
     if grid is not None and target is not None:
         return _matrices(grid, target, full, depth)
-    given, wanted = _with_points(given, wanted)
+    given, wanted = sides.with_points(given, wanted)
     parts, model = latex.split(given), latex.split(wanted)
     if numbers.ungrouped(wanted) != wanted:  # 100,200 is a number, 100, 200 a list
         model = latex.Parts("plain", "", (wanted,))
@@ -146,25 +145,6 @@ def _compare(answer: str, gold: str, full: bool, depth: int) -> _Outcome:
     if parts.kind == model.kind == "plain":
         return _single(parts.elements[0], model.elements[0], full)
     return _compound(parts, model, full, depth)
-
-
-def _same_name(one: str, other: str) -> bool:
-    """``x_1`` and ``x`` name one thing, ``x_1`` and ``x_2`` do not."""
-    base = readings.base_of(one)
-    return one == other or (base == readings.base_of(other) and base in (one, other))
-
-
-def _as_intervals(answer: str, given: str, gold: str, wanted: str) -> tuple[str, str]:
-    """An inequality as its interval, where the other side is an interval, or says it of the same variable."""
-    mine, theirs = readings.interval(answer), readings.interval(gold)
-    if mine is None and theirs is None:
-        return given, wanted
-    if mine is not None and theirs is not None:
-        return (mine[1], theirs[1]) if mine[0] == theirs[0] else (given, wanted)
-    if mine is not None:
-        return (mine[1], wanted) if latex.split(wanted).kind == "tuple" else (given, wanted)
-    assert theirs is not None
-    return (given, theirs[1]) if latex.split(given).kind == "tuple" else (given, wanted)
 
 
 def _equal_equations(answer: str, gold: str, full: bool) -> bool:
@@ -188,46 +168,9 @@ def _matrices(one: readings.Matrix, other: readings.Matrix, full: bool, depth: i
     return failed[0] if failed else _weakest(outcomes)
 
 
-def _with_points(given: str, wanted: str) -> tuple[str, str]:
-    """Decimal commas as points: where no other reading is possible, or where the other side has a point."""
-    mine = readings.decimal_comma(given, only=True) or given
-    theirs = readings.decimal_comma(wanted, only=True) or wanted
-    if "." in theirs and (found := readings.decimal_comma(mine, only=False)) is not None:
-        return found, theirs
-    if "." in mine and (found := readings.decimal_comma(theirs, only=False)) is not None:
-        return mine, found
-    return mine, theirs
-
-
-def _by_name(parts: latex.Parts, model: latex.Parts) -> tuple[latex.Parts, latex.Parts]:
-    """Lists such as ``x = 1, y = 2`` in one order: by name where both have names, else as written, as a tuple."""
-    mine, theirs = _names(parts), _names(model)
-    if mine is None and theirs is None:
-        return parts, model
-    if mine is not None and theirs is not None:
-        if sorted(mine) == sorted(theirs) and len(set(mine)) == len(mine):
-            parts = _ordered(parts, [mine.index(name) for name in theirs])
-        return parts, model
-    if mine is not None:
-        return _ordered(parts, range(len(mine))), model
-    return parts, _ordered(model, range(len(theirs or ())))
-
-
-def _names(parts: latex.Parts) -> list[str] | None:
-    """The names of a list whose elements name different things; None for any other answer."""
-    if parts.kind != "list":
-        return None
-    names = [readings.split_names(one)[0] for one in parts.elements]
-    return names if all(names) and len({readings.base_of(one) for one in names}) > 1 else None
-
-
-def _ordered(parts: latex.Parts, places: Iterable[int]) -> latex.Parts:
-    return latex.Parts("tuple", "()", tuple(parts.elements[place] for place in places))
-
-
 def _compound(parts: latex.Parts, model: latex.Parts, full: bool, depth: int) -> _Outcome:
     differs = _Outcome(False, "structure")
-    parts, model = _by_name(parts, model)
+    parts, model = sides.by_name(parts, model)
     kinds = {parts.kind, model.kind}
     if kinds == {"tuple", "set"} or (kinds == {"plain", "tuple"}):
         return differs
@@ -380,18 +323,18 @@ def _canonical(text: str, full: bool, depth: int = 0) -> str:
     if grid is not None:
         rows = [", ".join(_canonical(cell, full, depth + 1) for cell in row) for row in grid.rows]
         return f"[[{'], ['.join(rows)}]]"
-    sides = None if name else readings.equation(text)
-    if sides is not None and not any(numbers.explosive(side) for side in sides):
+    equal = None if name else readings.equation(text)
+    if equal is not None and not any(numbers.explosive(side) for side in equal):
         if not full:
             raise _Undecided
         from evolve_llm.grading import symbolic
 
-        return symbolic.equation_key(sides) or latex.dense(text)
+        return symbolic.equation_key(equal) or latex.dense(text)
     parts = latex.split(text) if numbers.ungrouped(text) == text else latex.Parts("plain", "", (text,))
     if parts.kind != "plain" and len(parts.elements) <= _MAX_ELEMENTS:
-        names = _names(parts)
+        names = sides.names(parts)
         if names is not None:  # x = 1, y = 2 is y = 2, x = 1, and not y = 1, x = 2
-            parts = _ordered(parts, sorted(range(len(names)), key=names.__getitem__))
+            parts = sides.ordered(parts, sorted(range(len(names)), key=names.__getitem__))
         elements = [_canonical(element, full, depth + 1) for element in parts.elements]
         if parts.kind == "list" and len(set(elements)) == 1:
             return elements[0]
