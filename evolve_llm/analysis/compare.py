@@ -340,7 +340,7 @@ def _shared_start(base: Series, other: Series, problems: Sequence[str]) -> str:
 
 
 def _notes(series: Sequence[Series], problems: Sequence[str], contrasts: Sequence[Contrast]) -> list[str]:
-    lines = []
+    lines = _readings(series)
     total = len(series[0].head.problems)
     if len(problems) < total:
         lines.append(f"partial: only the {len(problems)} of {total} problems that are finished everywhere")
@@ -353,5 +353,17 @@ def _notes(series: Sequence[Series], problems: Sequence[str], contrasts: Sequenc
     if fewest < FEW:
         lines.append(
             f"fewer than {FEW} problems: the intervals cover less than they say, see docs/compare.md"
+        )
+    return lines
+
+
+def _readings(series: Sequence[Series]) -> list[str]:
+    """A line for each run whose grader reads answers in several ways; two that count different ones come first."""
+    found = [(one.label, each.run.readings()) for one in series for each in one.readings.values()]
+    names = {tuple(one.name for one in each) for _, each in found}
+    lines = [f"{label}: {one.sentence()}" for label, each in found for one in each]
+    if len(names) > 1:
+        lines.insert(
+            0, "the runs were graded by different readings: their numbers do not compare; regrade one of them"
         )
     return lines

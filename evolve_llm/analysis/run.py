@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evolve_llm.analysis.attempts import further_attempts
 from evolve_llm.analysis.health import population_health, takeover_time
 from evolve_llm.analysis.metrics import GenerationMetrics, mean, measure
+from evolve_llm.analysis.readings import CountedReading, readings
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
@@ -116,6 +117,12 @@ class Run:
                     Result(problem.id, order in answers, answer, uid, verdicts.get(answer), attempts)
                 )
             return found
+
+    def readings(self) -> tuple[CountedReading, ...]:
+        """By which reading its verdicts are, and where another reading parts from it; empty for most graders."""
+        with Store.open_to_read(self.path) as store:
+            graders = [problem.grader for problem in store.problems()]
+            return readings((graders[place], verdict) for place, verdict in store.read_verdicts())
 
     def populations(self, *, texts: bool = True) -> Iterator[tuple[Problem, list[StoredPopulation]]]:
         """Read the populations problem by problem, with one problem in memory at a time.
@@ -237,6 +244,7 @@ class Run:
                 "accuracy": mean(graded),
                 "oracle": self.config.get("oracle", False),
                 "attempts": self.attempts,
+                "readings": [asdict(one) for one in self.readings()],
             },
             "generations": generations,
             "problems": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from evolve_llm.cli.options import JsonFlag
 from evolve_llm.cli.text import one_line, printable
 
 if TYPE_CHECKING:
+    from evolve_llm.analysis.readings import CountedReading
     from evolve_llm.grading.answer_file import Graded
     from evolve_llm.nouns.problem import Problem
 
@@ -171,9 +173,9 @@ def _grade(found: Sequence[Problem], path: Path, *, unsafe_local: bool, json: bo
         say("interrupted")
         raise typer.Exit(interrupted.exit_code) from None
     if json:
-        print_json(_plain(graded, len(found)))
+        print_json(_plain(graded, found))
     else:
-        _print_graded(graded, len(found))
+        _print_graded(graded, found)
 
 
 def _summary(graded: Sequence[Graded], problems: int) -> dict[str, Any]:
@@ -194,9 +196,10 @@ def _summary(graded: Sequence[Graded], problems: int) -> dict[str, Any]:
     }
 
 
-def _plain(graded: Sequence[Graded], problems: int) -> dict[str, Any]:
+def _plain(graded: Sequence[Graded], problems: Sequence[Problem]) -> dict[str, Any]:
     return {
-        **_summary(graded, problems),
+        **_summary(graded, len(problems)),
+        "readings": [asdict(one) for one in _readings(graded, problems)],
         "verdicts": [
             {
                 "id": one.problem,
@@ -211,10 +214,18 @@ def _plain(graded: Sequence[Graded], problems: int) -> dict[str, Any]:
     }
 
 
-def _print_graded(graded: Sequence[Graded], problems: int) -> None:
-    from evolve_llm.cli.tables import make_table, share, styled, verdict_cell
+def _readings(graded: Sequence[Graded], problems: Sequence[Problem]) -> tuple[CountedReading, ...]:
+    from evolve_llm.analysis.readings import readings
 
-    out, summary = console(), _summary(graded, problems)
+    graders = {one.id: one.grader for one in problems}
+    distinct = {(one.problem, one.answer): one.verdict for one in graded}
+    return readings((graders.get(problem), verdict) for (problem, _), verdict in distinct.items())
+
+
+def _print_graded(graded: Sequence[Graded], problems: Sequence[Problem]) -> None:
+    from evolve_llm.cli.tables import make_table, print_readings, share, styled, verdict_cell
+
+    out, summary = console(), _summary(graded, len(problems))
     table = make_table([(name, "left") for name in ("problem", "answer", "verdict", "rule", "detail")])
     for one in graded[:_SHOWN]:
         answer = "no answer in the text" if one.answer is None else one_line(one.answer)
@@ -230,9 +241,10 @@ def _print_graded(graded: Sequence[Graded], problems: int) -> None:
         out.print(styled(f"… {len(graded) - _SHOWN} more: see --json"))
     out.print(
         styled(
-            f"{summary['answers']:,} answers to {summary['answered']:,} of {problems:,} problems: "
+            f"{summary['answers']:,} answers to {summary['answered']:,} of {len(problems):,} problems: "
             f"{summary['correct']:,} correct, {summary['incorrect']:,} incorrect, {summary['ungraded']:,} ungraded; "
             f"pass@1 {share(summary['pass@1'])}, averaged by problem"
         ),
         soft_wrap=True,
     )
+    print_readings(out, _readings(graded, problems))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +37,7 @@ def regrade(
     """Grade every distinct answer of a run again. Nothing is generated, and no answer changes."""
     from evolve_llm.analysis.run import Run
     from evolve_llm.cli import interrupts
+    from evolve_llm.cli.tables import print_readings
     from evolve_llm.record.regrade import regrade as grade_again
 
     oracle = Run(path).config.get("oracle", False)
@@ -47,9 +49,10 @@ def regrade(
     if oracle and result.changes:
         say("note: the fitness of this run has read the earlier verdicts; its populations stay as they are")
     if json:
-        print_json(_plain(result))
+        print_json({**_plain(result), "readings": [asdict(one) for one in Run(path).readings()]})
     else:
         _print(result)
+        print_readings(console(), Run(path).readings())
 
 
 def _plain(result: Regrading) -> dict[str, Any]:

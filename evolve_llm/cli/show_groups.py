@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from evolve_llm.analysis.groups import group_by, mean_of_groups
 from evolve_llm.analysis.power import power_statement
 from evolve_llm.analysis.run import Run
 from evolve_llm.cli.console import console, print_json
-from evolve_llm.cli.tables import make_table, share, styled
+from evolve_llm.cli.tables import make_table, print_readings, share, styled
 from evolve_llm.cli.text import one_line
 
 SHOWN = 40
@@ -25,6 +27,7 @@ def show_groups(run: Run, key: str, shown: int | None, *, json: bool) -> None:
                 "groups": [one.plain() for one in groups],
                 "mean_of_groups": average,
                 "attempts": run.attempts,
+                "readings": [asdict(one) for one in run.readings()],
             }
         )
         return
@@ -42,3 +45,4 @@ def show_groups(run: Run, key: str, shown: int | None, *, json: bool) -> None:
         out.print(styled(f"… {len(groups) - shown} more: --all"))
     handed_in = "" if run.attempts == 1 else f" ({run.attempts} attempts a problem)"
     out.print(styled(f"mean over the {len(groups)} groups, each counted alike: {share(average)}{handed_in}"))
+    print_readings(out, run.readings())

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from evolve_llm.analysis.readings import CountedReading
+
 SHOWN_ANSWERS = 20
 ORACLE = "ORACLE: the fitness reads the references. This is an upper bound, not a result."
 
@@ -42,7 +44,21 @@ def print_generations(out: Console, result: Mapping[str, Any]) -> None:
         out.print(styled(ORACLE, "bold yellow"))
     if result["generations"]:
         out.print(generations_table(result, narrow=out.width < _NARROW))
+        print_readings(out, [reading_of(one) for one in run["readings"]])
         out.print()
+
+
+def print_readings(out: Console, found: Iterable[CountedReading]) -> None:
+    """By which reading the verdicts above are, a line each; nothing for most graders."""
+    for one in found:
+        out.print(styled(one_line(one.sentence(), 400), "dim"), soft_wrap=True)
+
+
+def reading_of(data: Mapping[str, Any]) -> CountedReading:
+    """A CountedReading from what ``Run.plain`` makes of it."""
+    from evolve_llm.analysis.readings import CountedReading, Parting
+
+    return CountedReading(data["name"], data["answers"], tuple(Parting(**one) for one in data["others"]))
 
 
 def print_answers(out: Console, result: Mapping[str, Any], shown: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,14 @@ class StoreReader:
             answer or None: Verdict(Grade(grade), rule, score, detail)
             for answer, grade, rule, score, detail in rows
         }
+
+    def read_verdicts(self) -> Iterator[tuple[int, Verdict]]:
+        """(the problem's place, verdict) of every distinct answer whose rule names its readings."""
+        query = (
+            "SELECT ord, grade, rule, score, detail FROM verdicts WHERE rule LIKE '%=%' ORDER BY ord, answer"
+        )
+        for place, grade, rule, score, detail in self._rows(query):
+            yield place, Verdict(Grade(grade), rule, score, detail)
 
     def tokens(self) -> list[tuple[int, str, int, int, int, int]]:
         """(generation, purpose, requests, prompt, completion, cached tokens) summed over problems."""

@@ -34,11 +34,22 @@ class Naming:
     id: str | None = None
     format: str | None = None
     grader: str | None = None
+    choices: str | None = None
+    metadata: tuple[str, ...] = ()
 
     def known(self) -> frozenset[str]:
         """All names that a header may hold, in lower case: those named, and those that are looked for otherwise."""
-        named = (name for name in (self.question, self.answer, self.id) if name is not None)
+        named = (
+            name
+            for name in (self.question, self.answer, self.id, self.choices, *self.metadata)
+            if name is not None
+        )
         return frozenset(name.lower() for name in (*named, *QUESTION, *ANSWER, *ID, *CHOICES, *SUBJECT))
+
+
+def names(given: str | None) -> tuple[str, ...]:
+    """The column names in an option that joins several by commas."""
+    return tuple(name for one in (given or "").split(",") if (name := one.strip()))
 
 
 def lookup(values: Mapping[str, Any], name: str) -> Any:

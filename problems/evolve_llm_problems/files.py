@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
-from evolve_llm_problems.columns import Naming
+from evolve_llm_problems.columns import Naming, names
 from evolve_llm_problems.delimited import named_delimiter
+from evolve_llm_problems.lines import Row
 from evolve_llm_problems.readers import read_rows
 from evolve_llm_problems.rows import to_problem
 
@@ -18,7 +19,9 @@ def load(
     *,
     question: str | None = None,
     answer: str | None = None,
+    choices: str | None = None,
     id: str | None = None,  # the option is called what the column is called
+    metadata: str | None = None,
     format: str | None = None,
     grader: str | None = None,
     prefix: str | None = None,
@@ -26,17 +29,20 @@ def load(
 ) -> Iterator[Problem]:
     """The problems of a file, one in each row, read lazily. ``argument`` is its path.
 
-    ``question``, ``answer`` and ``id`` name columns (dots reach inside: ``reward_model.ground_truth``);
-    ``id=row`` numbers the rows. ``format`` and ``grader`` hold for all rows. ``prefix`` begins the ids
-    that are only numbers; it is the file's name without its suffix unless given. ``delimiter`` parts the
-    cells of a CSV file: a character, or ``tab``. docs/problems.md lists what is guessed otherwise.
+    ``question``, ``answer``, ``choices`` and ``id`` name columns (dots reach inside: ``reward_model.ground_truth``);
+    ``id=row`` numbers the rows. ``metadata`` names columns, joined by commas, that are kept for ``show --by``.
+    ``format`` and ``grader`` hold for all rows. ``prefix`` begins the ids that are only numbers; it is the file's
+    name without its suffix unless given. ``delimiter`` parts the cells of a CSV file: a character, or ``tab``.
+    docs/problems.md lists what is guessed otherwise.
 
     Raises UserError for a file that cannot be read (see ``read_rows``), a missing column, and two rows with
     one id.
     """
     if not argument:
         raise UserError("the problem set file needs a path, for example file:problems.jsonl")
-    yield from read(argument, Naming(question, answer, id, format, grader), prefix, delimiter)
+    yield from read(
+        argument, Naming(question, answer, id, format, grader, choices, names(metadata)), prefix, delimiter
+    )
 
 
 def read(
@@ -44,10 +50,15 @@ def read(
 ) -> Iterator[Problem]:
     """What ``load`` does, for other loaders of this package to build on."""
     path = Path(file).expanduser()
-    first_seen: dict[str, str] = {}
     parting = named_delimiter(delimiter) if delimiter is not None else None
-    for row in read_rows(path, parting, naming.known()):
-        problem = to_problem(row, naming, prefix or path.stem)
+    yield from to_problems(read_rows(path, parting, naming.known()), naming, prefix or path.stem)
+
+
+def to_problems(rows: Iterable[Row], naming: Naming, prefix: str) -> Iterator[Problem]:
+    """One problem in each row. Raises UserError for a row that holds none, and for two with one id."""
+    first_seen: dict[str, str] = {}
+    for row in rows:
+        problem = to_problem(row, naming, prefix)
         first = first_seen.setdefault(problem.id, row.where)
         if first != row.where:
             raise UserError(

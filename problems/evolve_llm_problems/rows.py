@@ -53,7 +53,9 @@ def to_problem(row: Row, naming: Naming, prefix: str) -> Problem:
     if reference is None and naming.answer is None:
         reference = _answer(asked.answer, row)
     letters = [letter.upper() for letter in _OPTION_LINE.findall(question)]
-    choices = first(values, CHOICES)
+    choices, reference = _labelled(find(row, naming.choices, CHOICES), reference)
+    if naming.choices is not None and not isinstance(choices, list):
+        raise UserError(f"{row.where}: its column {naming.choices!r} holds no list of choices")
     if isinstance(choices, list) and len(choices) > 1 and len(letters) < 2:
         question, reference, letters = _with_choices(question, choices, reference, row)
     form = naming.format or _format_of(hint, reference, letters)
@@ -62,7 +64,7 @@ def to_problem(row: Row, naming: Naming, prefix: str) -> Problem:
         reference = _final(reference, form)
         if grader == "option" and _letter(reference) is None:
             raise UserError(f"{row.where}: the answer {reference!r:.80} is not the letter of an option")
-    metadata = _metadata(values)
+    metadata = {**_metadata(values), **_kept(row, naming)}
     if instruction:
         metadata["instruction"] = instruction
     return Problem(
@@ -111,6 +113,16 @@ def _answer(value: Any, row: Row) -> str | None:
         f"{row.where}: the answer is of type {type(value).__name__}, not text or a number; name another "
         "column with ?answer=COLUMN (dots reach inside: reward_model.ground_truth)"
     )
+
+
+def _labelled(choices: Any, reference: str | None) -> tuple[Any, str | None]:
+    """Choices that come as ``{"text": [...], "label": [...]}``, as a list of texts; the answer's label as its index."""
+    if not isinstance(choices, Mapping) or not isinstance(choices.get("text"), list):
+        return choices, reference
+    texts, labels = choices["text"], choices.get("label")
+    if isinstance(labels, list) and len(labels) == len(texts) and reference in [str(one) for one in labels]:
+        reference = str([str(one) for one in labels].index(reference))
+    return texts, reference
 
 
 def _with_choices(
@@ -187,6 +199,12 @@ def _metadata(values: Mapping[str, Any]) -> dict[str, Any]:
         "difficulty": lookup(values, "extra_info.difficulty"),
     }
     return {key: value for key, value in found.items() if isinstance(value, str) and value}
+
+
+def _kept(row: Row, naming: Naming) -> dict[str, str]:
+    """The columns that the user wants kept, as text."""
+    found = {name: find(row, name, ()) for name in naming.metadata}
+    return {name: str(value) for name, value in found.items() if isinstance(value, str | int | float)}
 
 
 def _gym_entry(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:

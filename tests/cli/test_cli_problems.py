@@ -12,6 +12,7 @@ from cli_helpers import Cli
 from evolve_llm.analysis.power import power_statement
 from evolve_llm.cli.grid_picture import drawn, picture
 from evolve_llm.scheme import registry
+from evolve_llm.scheme.problem_sets import load_problems
 
 CHOICES = [
     {"uuid": f"u{n}", "question": f"What is {n}+{n}?", "options": ["two", "four", "six", "eight"],
@@ -150,18 +151,113 @@ def test_a_file_of_something_else_is_refused(
     assert cli("problems", choices, "--grade", str(tmp_path / "none")).code == 2
 
 
-def test_every_set_runs_from_a_local_file(cli: Cli, choices: str, arc: str, tmp_path: Path) -> None:
+HUB_ONLY = {
+    "aime25": "aime25:FILE", "hmmt25": "hmmt25:FILE", "supergpqa": "supergpqa:FILE", "gpqa": "gpqa:FILE",
+    "mmlu_pro": "mmlu_pro:FILE", "livecodebench": "livecodebench:", "humaneval": "humaneval:", "mbpp": "mbpp:",
+    "hf:owner/name": "hf:FOLDER", "arc_agi_1": "arc_agi_1:", "arc_agi_2": "arc_agi_2:",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", HUB_ONLY)
+def test_with_the_hub_out_of_reach_each_set_says_what_to_do(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, spec: str
+) -> None:
+    import datasets
+    import huggingface_hub
+
+    def unreachable(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("no route to the hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    done = cli("run", "--problems", spec, "--model", "scripted")
+    assert done.code == 2
+    assert HUB_ONLY[spec] in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.sandbox
+def test_every_set_runs_from_a_local_file(
+    cli: Cli, choices: str, arc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(*_: Any) -> None:
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
     gpqa = {"Record ID": "r", "Question": "1+1?", "Correct Answer": "2",
             **{f"Incorrect Answer {n}": str(n + 2) for n in (1, 2, 3)}}  # fmt: skip
     mmlu = {"question_id": 1, "question": "1+1?", "options": ["2", "3"], "answer": "A", "category": "math"}
-    others = [
-        f"{name}:{lines(tmp_path / f'{name}.jsonl', rows)}"
-        for name, rows in (("gpqa", [gpqa]), ("mmlu_pro", [mmlu]), ("arc_agi_1", ARC))
-    ]
-    for number, spec in enumerate((choices, arc, *others)):
+    maths = {"problem_idx": 1, "problem": "Find $1+1$.", "answer": 2}
+    program = {"question_title": "Sum", "question_content": "Add two numbers.", "platform": "atcoder",
+               "question_id": "x_a", "contest_id": "x", "contest_date": "2025-01-01T00:00:00",
+               "starter_code": "", "difficulty": "easy",
+               "public_test_cases": json.dumps([{"input": "1 2", "output": "3", "testtype": "stdin"}]),
+               "private_test_cases": "[]", "metadata": "{}"}  # fmt: skip
+    human = {"task_id": "X/0", "prompt": "def add(a, b):\n", "entry_point": "add",
+             "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n"}  # fmt: skip
+    mbpp = {"task_id": 11, "text": "Add.", "test_list": ["assert add(1, 2) == 3"], "test_setup_code": ""}
+    files = {"gpqa": [gpqa], "mmlu_pro": [mmlu], "arc_agi_1": ARC, "aime25": [maths], "hmmt25": [maths],
+             "livecodebench": [program], "humaneval": [human], "mbpp": [mbpp], "file": [maths]}  # fmt: skip
+    others = [f"{name}:{lines(tmp_path / f'{name}.jsonl', rows)}" for name, rows in files.items()]
+    (tmp_path / "folder").mkdir()
+    lines(tmp_path / "folder" / "train.jsonl", [maths])
+    drawn = [f"hf:{tmp_path / 'folder'}", "locks?size=2", "reasoning_gym:chain_sum?size=2", "rg_games?size=17",
+             "rg_cognition?size=8"]  # fmt: skip
+    specs = [choices, arc, *others, *drawn]
+    named = {spec.partition(":")[0].partition("?")[0] for spec in specs}
+    ours = {
+        name for name in registry.available("problem set")
+        if registry.load("problem set", name).__module__.startswith("evolve_llm_problems")
+    }  # fmt: skip
+    assert named >= ours - {"inspect"}, "a new set belongs into this test"
+    for number, spec in enumerate(specs):
         done = cli("run", "--preset", "rsa", "--problems", spec, "--model", "scripted", "--limit", "3",
                    "--population", "4", "--generations", "2", "--out", str(tmp_path / f"run{number}"))  # fmt: skip
+        assert done.code == 0, (spec, done.err)
+
+
+@pytest.mark.sandbox
+def test_tables_of_programs_say_which_reading_counts_and_where_the_other_parts(
+    cli: Cli, tmp_path: Path
+) -> None:
+    tests = json.dumps([{"input": "1 2", "output": "3", "testtype": "stdin"}])
+    rows = [
+        {"question_title": "Sum", "question_content": f"Add, {n}.", "platform": "atcoder", "question_id": n,
+         "contest_id": "x", "contest_date": "2025-01-01T00:00:00", "starter_code": "", "difficulty": "easy",
+         "public_test_cases": tests, "private_test_cases": "[]", "metadata": "{}"}
+        for n in ("a", "b")
+    ]  # fmt: skip
+    spec = f"livecodebench:{lines(tmp_path / 'rows.jsonl', rows)}"
+    both = "a, b = map(int, input().split())\nprint(a + b)"
+    script_only = "import os\nprint(sum(map(int, os.read(0, 99).split())))"
+    ids = [one.id for one in load_problems(spec)]
+    answers = lines(tmp_path / "answers.jsonl", [
+        {"id": ids[0], "answer": both}, {"id": ids[0], "answer": script_only}, {"id": ids[0], "answer": script_only},
+        {"id": ids[1], "answer": "print(4)"},
+    ])  # fmt: skip
+    said = (
+        "verdicts are by the reading 'script' (3 distinct answers); 'lcb' parts from it on 1 of 3: "
+        "1 right by 'script' alone, 0 by 'lcb' alone"
+    )
+    assert said in cli("problems", spec, "--grade", str(answers)).out
+    (reading,) = cli("problems", spec, "--grade", str(answers), "--json").json["readings"]
+    assert reading == {
+        "name": "script",
+        "answers": 3,
+        "others": [{"other": "lcb", "answers": 3, "stricter": 1, "laxer": 0}],
+    }
+    runs = [str(tmp_path / name) for name in ("one", "two", "three")]
+    small = ("--preset", "rsa", "--model", "scripted", "--population", "4", "--generations", "2")
+    for run, seed, chosen in zip(runs, "001", (spec, spec, f"{spec}?grader=lcb"), strict=True):
+        done = cli("run", *small, "--problems", chosen, "--seed", seed, "--out", run)
         assert done.code == 0, done.err
+        assert "verdicts are by the reading" in done.out
+    for shown in (cli("show", runs[0]), cli("show", runs[0], "--by", "difficulty"), cli("regrade", runs[0])):
+        assert "verdicts are by the reading 'script'" in shown.out
+    assert cli("show", runs[0], "--json").json["run"]["readings"][0]["name"] == "script"
+    assert "reading 'script'" in cli("compare", *runs[:2]).out
+    mixed = cli("compare", runs[0], runs[2], "--allow-different-seeds")
+    assert mixed.code == 2 or "different readings" in mixed.out
 
 
 def test_results_by_discipline_and_by_task(cli: Cli, arc: str, choices: str, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ LiveCodeBench has them or as rows, and the function that functional tests call. 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,6 @@ from evolve_llm_problems.code.judge import READINGS, BadTestError, Result, Test,
 from evolve_llm_problems.code.pickled import unpacked
 from evolve_llm_problems.code.sandboxed import HostError, Limits, Program
 
-_RULE = re.compile(r"(script|lcb)=([a-z-]+)")
 _SHOWN = 160
 
 
@@ -119,20 +117,6 @@ def split(reference: Mapping[str, Any]) -> tuple[list[Test], list[Test]]:
         except ValueError as error:
             raise BadTestError(f"the private tests cannot be read: {error}") from error
     return tests_of(reference.get("tests") or [], name), tests_of(private, name)
-
-
-def readings(verdict: Verdict) -> dict[str, bool]:
-    """Which of the two readings a stored verdict says were passed; empty where it is not one of a program."""
-    return {reading: how == "pass" for reading, how in _RULE.findall(verdict.rule)}
-
-
-def parted(verdicts: Sequence[Verdict]) -> tuple[int, int]:
-    """``(right under script and not under lcb, right under lcb and not under script)``."""
-    both = [found for one in verdicts if len(found := readings(one)) == 2]
-    return (
-        sum(one["script"] and not one["lcb"] for one in both),
-        sum(one["lcb"] and not one["script"] for one in both),
-    )
 
 
 script = CodeGrader("script")

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolve_llm.grading import sandbox
+from evolve_llm_problems.code.alone import alone, beside_others
 from evolve_llm_problems.code.inside import frames
 
 INSIDE = Path(frames.__file__).parent
@@ -145,10 +146,12 @@ class Program(Process):
         return self._test({**asked, **({} if keywords is None else {"keywords": keywords})})
 
     def _test(self, asked: dict[str, Any]) -> Outcome:
-        """One test; once more, with more patience, when the clock ran out though the program had not run its time."""
-        outcome = self._once(asked, self.limits.wall)
+        """One test; once more, alone and with more patience, when only the clock ran out and not the CPU time."""
+        with beside_others():
+            outcome = self._once(asked, self.limits.wall)
         if outcome.how == "wall" and outcome.cpu <= self.limits.cpu:
-            outcome = self._once(asked, 2 * self.limits.wall)
+            with alone():
+                outcome = self._once(asked, 2 * self.limits.wall)
         return outcome
 
     def _once(self, asked: dict[str, Any], wall: float) -> Outcome:

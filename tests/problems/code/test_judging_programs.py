@@ -1,7 +1,9 @@
 """Right programs pass, wrong ones do not, and what is hostile neither passes nor gets out."""
 
 import asyncio
+import contextlib
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,10 +11,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from evolve_llm_problems.code.grader import CodeGrader, lcb, parted, readings, script
+from evolve_llm_problems.code.alone import alone, beside_others
+from evolve_llm_problems.code.grader import CodeGrader, lcb, script
 from evolve_llm_problems.code.livecodebench import problem
 from evolve_llm_problems.code.sandboxed import Limits
 
+from evolve_llm.analysis.readings import Parting, readings
 from evolve_llm.grading import sandbox
 from evolve_llm.grading.base import Grade
 from evolve_llm.grading.pool import GradingPool
@@ -49,8 +53,12 @@ def test_right_programs_pass_and_wrong_ones_fail(lookalikes: ModuleType) -> None
 def test_the_two_readings_part_on_programs_that_read_as_scripts_do(lookalikes: ModuleType) -> None:
     reference = stdin(("1 2\n", "3"))
     verdicts = [script.grade(program, reference) for program in lookalikes.NAMES_PARTED.values()]
-    assert [readings(one) for one in verdicts] == [{"script": True, "lcb": False}] * len(verdicts)
-    assert parted(verdicts) == (len(verdicts), 0)
+    assert [one.readings for one in verdicts] == [{"script": True, "lcb": False}] * len(verdicts)
+    (counted,) = readings(("script", one) for one in verdicts)
+    assert (counted.answers, counted.others) == (
+        len(verdicts),
+        (Parting("lcb", len(verdicts), len(verdicts), 0),),
+    )
     assert not lcb.grade(lookalikes.NAMES_PARTED["global"], reference).correct
 
 
@@ -79,6 +87,17 @@ def test_a_verdict_says_which_test_failed_and_how() -> None:
     assert verdict.score == pytest.approx(1 / 3)
 
 
+def left_over() -> set[int]:
+    """Processes of this machine, seen from outside, that live in another PID namespace: what is in a sandbox."""
+    ours, found = Path("/proc/self/ns/pid").readlink(), set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with contextlib.suppress(OSError):  # gone in the meantime, or another user's
+                if (process / "ns" / "pid").readlink() != ours:
+                    found.add(int(process.name))
+    return found
+
+
 SLOW = {
     "sleeps", "stops itself", "leaves a thread", "threads for ever", "stderr for ever", "loops in a child",
     "ignores the CPU signal", "recurses in C", "eats memory", "loops at import",
@@ -89,6 +108,7 @@ def test_hostile_programs_never_pass_and_never_hang(hostile: ModuleType) -> None
     """Those that take their whole time are left to experiments/program_grading, which runs them all."""
     assert len(hostile.STDIN) + len(hostile.CALL) >= 40
     os.environ["CANARY_KEY"] = "CANARY"
+    there = left_over()
     work = [
         (name, code, stdin(("123 456\n", "579\n")))
         for name, code in hostile.STDIN.items()
@@ -104,6 +124,10 @@ def test_hostile_programs_never_pass_and_never_hang(hostile: ModuleType) -> None
         (one[0], said.grade) for one, said in zip(work, verdicts, strict=True) if said.grade != "incorrect"
     ] == []
     assert not [place for place in ("/canary", "/usr/canary", "/etc/canary") if Path(place).exists()]
+    until = time.monotonic() + 20
+    while left_over() - there and time.monotonic() < until:
+        time.sleep(0.05)  # the kernel ends what is left of a sandbox a moment after its first process
+    assert left_over() - there == set()
 
 
 def test_what_is_inside_is_neither_the_environment_nor_the_files_nor_the_network(tmp_path: Path) -> None:
@@ -128,6 +152,39 @@ def test_a_sleeping_program_is_tried_once_more_and_then_over_time() -> None:
     )
     assert verdict.rule == "script=wall-time,lcb=wall-time"
     assert time.monotonic() - begun < 30
+
+
+def test_one_who_wants_to_be_alone_is_not_kept_waiting_by_newcomers() -> None:
+    inside, most, order = 0, 0, []
+    counting, entered = threading.Lock(), threading.Event()
+
+    def visit() -> None:
+        nonlocal inside, most
+        for _ in range(30):
+            with beside_others():
+                with counting:
+                    inside += 1
+                    most = max(most, inside)
+                entered.set()
+                time.sleep(0.01)
+                with counting:
+                    inside -= 1
+
+    visitors = [threading.Thread(target=visit) for _ in range(3)]
+    for one in visitors:
+        one.start()
+    assert entered.wait(20)
+    for _ in range(3):
+        with alone():
+            order.append(inside)
+            time.sleep(0.03)
+            order.append(inside)
+    busy = any(one.is_alive() for one in visitors)
+    for one in visitors:
+        one.join(30)
+    assert order == [0] * 6
+    assert most > 1
+    assert busy, "those who came later were let in first"
 
 
 @pytest.mark.parametrize(
