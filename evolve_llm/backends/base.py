@@ -18,6 +18,7 @@ __all__ = [
     "Request",
     "load_of",
     "make_backend",
+    "takes_pictures",
     "token_starts",
 ]
 
@@ -94,6 +95,14 @@ async def token_starts(backend: Backend, text: str) -> Sequence[int] | None:
     asked = getattr(backend, "token_starts", None)
     found: Sequence[int] | None = None if asked is None else await asked(text)
     return found
+
+
+def takes_pictures(backend: Backend) -> bool:
+    """Whether the model, once started, can be shown pictures.
+
+    Asks the backend's own attribute ``pictures``, where it has one. A prompt with pictures comes to no other.
+    """
+    return bool(getattr(backend, "pictures", False))
 
 
 async def load_of(backend: Backend) -> Load | None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
-from evolve_llm.backends.base import Backend, Load, load_of, token_starts
+from evolve_llm.backends.base import Backend, Load, load_of, takes_pictures, token_starts
 from evolve_llm.backends.options import Options, read_options
 from evolve_llm.backends.response_file import ResponseFile, prompt_key, request_key, text_key
 from evolve_llm.backends.tokens import estimate_prompt_tokens
@@ -66,6 +66,11 @@ class Recorded:
     def capacity(self) -> int:
         """The capacity of the model that answers or answered. Raises UserError for a bad file."""
         return self.inner.capacity if self.inner is not None else self._replayed()[2]
+
+    @property
+    def pictures(self) -> bool:
+        """Whether the model can be shown pictures; a recording answers whatever was asked of it."""
+        return self.inner is None or takes_pictures(self.inner)
 
     async def start(self) -> ModelInfo:
         """Open the file, start ``inner`` and note its model.

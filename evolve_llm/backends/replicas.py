@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from evolve_llm.backends.admission import INTERVAL, Admission
-from evolve_llm.backends.base import Backend, Load, load_of, revived, token_starts
+from evolve_llm.backends.base import Backend, Load, load_of, revived, takes_pictures, token_starts
 from evolve_llm.nouns.errors import BackendError, UserError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
@@ -68,6 +68,11 @@ class Replicas:
     def capacity(self) -> int:
         """What the replicas that live can have in flight together."""
         return sum(one.limit for one in self._live()) or 1
+
+    @property
+    def pictures(self) -> bool:
+        """Whether all that live can be shown pictures."""
+        return all(takes_pictures(one.backend) for one in self._live())
 
     async def start(self) -> ModelInfo:
         """Start all at once. The window is the smallest of the replicas', so that a prompt fits wherever it goes.

@@ -62,7 +62,10 @@ def text_key(identity: str, text: str) -> bytes:
 
 
 def _messages(prompt: Prompt) -> list[list[str]]:
-    return [[message.role, message.content] for message in prompt.messages]
+    return [
+        [message.role, message.content, *(picture.url for picture in message.pictures)]
+        for message in prompt.messages
+    ]
 
 
 def _digest(value: object) -> bytes:

@@ -70,6 +70,7 @@ class Scripted:
         record: bool = False,
     ) -> None:
         self.identity = identity
+        self.pictures = True
         self.capacity = capacity
         self.calls: list[Request] = []
         self.call_count = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from evolve_llm.nouns.request import Prompt
 
@@ -35,5 +36,16 @@ def estimate_tokens(text: str) -> int:
 
 
 def estimate_prompt_tokens(prompt: Prompt) -> int:
-    """Tokens of a conversation with the chat template's own, counted high."""
-    return PER_PROMPT + sum(PER_MESSAGE + estimate_tokens(message.content) for message in prompt.messages)
+    """Tokens of a conversation with the chat template's own and its pictures, counted high."""
+    texts = sum(PER_MESSAGE + estimate_tokens(message.content) for message in prompt.messages)
+    return PER_PROMPT + texts + picture_tokens(prompt)
+
+
+def picture_tokens(prompt: Prompt) -> int:
+    """What the pictures of a conversation may cost, counted high."""
+    return sum(one.tokens for one in prompt.pictures)
+
+
+def without_pictures(prompt: Prompt) -> Prompt:
+    """The same conversation in text alone, for tokenizers that know nothing else."""
+    return Prompt(tuple(replace(one, pictures=()) for one in prompt.messages)) if prompt.pictures else prompt

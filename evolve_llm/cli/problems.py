@@ -70,7 +70,7 @@ def _described(spec: str, found: Sequence[Problem]) -> dict[str, Any]:
     from evolve_llm.scheme import registry
 
     sample = registry.load("operator", "vary.sample")
-    prompts: list[Prompt] = [sample(one.public(), []) for one in found]
+    prompts: list[Prompt] = [sample(one.public(), []).showing(one.pictures) for one in found]
     lengths = sorted(estimate_prompt_tokens(prompt) for prompt in prompts)
     graded = sum(one.grader is not None and one.reference is not None for one in found)
     return {
@@ -78,6 +78,7 @@ def _described(spec: str, found: Sequence[Problem]) -> dict[str, Any]:
         "power": power_statement(graded) if graded else None,
         "problems": len(found),
         "graded": graded,
+        "pictures": sum(len(one.pictures) for one in found),
         "formats": dict(Counter(one.format for one in found)),
         "graders": dict(Counter(one.grader or "none" for one in found)),
         "prompt_tokens": {"least": lengths[0], "median": lengths[len(lengths) // 2], "most": lengths[-1]},
@@ -85,6 +86,7 @@ def _described(spec: str, found: Sequence[Problem]) -> dict[str, Any]:
         "grading": _needs(found),
         "first": {
             "id": found[0].id,
+            "pictures": [str(one) for one in found[0].pictures],
             "messages": [{"role": one.role, "content": one.content} for one in prompts[0].messages],
         },
     }
@@ -134,6 +136,7 @@ def _print(data: dict[str, Any]) -> None:
     ungraded = data["problems"] - data["graded"]
     pairs = {
         "problems": f"{data['problems']:,}" + (f", {ungraded:,} of them not graded" if ungraded else ""),
+        **({"pictures": f"{data['pictures']:,}: a model that sees is needed"} if data["pictures"] else {}),
         "formats": _counted(data["formats"]),
         "graders": _counted(data["graders"]),
         "prompts": f"{lengths['least']:,} to {lengths['most']:,} tokens, half of them up to {lengths['median']:,} "
@@ -146,6 +149,8 @@ def _print(data: dict[str, Any]) -> None:
         table.add_row(styled(name, "bold"), styled(printable(value)))
     out.print(table)
     out.print(styled(f"\n{one_line(data['first']['id'], 200)}, as the model sees it", "bold"))
+    for picture in data["first"]["pictures"]:
+        out.print(styled(f"[{picture}]", "dim"))
     for message in data["first"]["messages"]:
         if len(data["first"]["messages"]) > 1:
             out.print(styled(f"[{message['role']}]", "dim"))

@@ -32,6 +32,7 @@ def problem_data(store: Store, order: int) -> Data:
     return {
         "id": problem.id,
         "question": problem.question,
+        **({"pictures": [str(one) for one in problem.pictures]} if problem.pictures else {}),
         "reference": problem.reference,
         "format": problem.format,
         "grader": problem.grader,
@@ -83,6 +84,7 @@ def print_problem(data: Data) -> None:
             "question": drawn(data["question"].strip(), pictures(data["question"].strip()))
             if pictures
             else printable(data["question"]).strip(),
+            **({"pictures": "; ".join(data["pictures"])} if "pictures" in data else {}),
             "reference": _reference(data["reference"], drawable=pictures is not None),
             "answer": _answer_line(data),
         }

@@ -164,6 +164,8 @@ def prompt_digest(prompt: Prompt) -> str:
         content = message.content.encode("utf-8", "surrogatepass")
         digest.update(f"{message.role}:{len(content)}:".encode())
         digest.update(content)
+        for picture in message.pictures:
+            digest.update(f"picture:{len(picture.url)}:{picture.url}".encode())
     return digest.hexdigest()
 
 

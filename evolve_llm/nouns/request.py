@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evolve_llm.nouns.address import Address
+from evolve_llm.nouns.picture import Picture
 
 Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation with the model."""
+    """One message of a conversation with the model. Its pictures come before its text."""
 
     role: Role
     content: str
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,23 @@ class Prompt:
     def user(cls, text: str) -> Prompt:
         """A prompt that consists of one message from the user."""
         return cls((Message("user", text),))
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Those of all messages, in order."""
+        return tuple(picture for message in self.messages for picture in message.pictures)
+
+    def showing(self, pictures: tuple[Picture, ...]) -> Prompt:
+        """This prompt with pictures in its first message of the user; as it is where it has some, or there are none.
+
+        They stand before everything that differs between the prompts of a problem, so that engines keep what they
+        computed of them.
+        """
+        place = next((n for n, one in enumerate(self.messages) if one.role == "user"), None)
+        if not pictures or self.pictures or place is None:
+            return self
+        shown = replace(self.messages[place], pictures=pictures)
+        return Prompt((*self.messages[:place], shown, *self.messages[place + 1 :]))
 
 
 @dataclass(frozen=True, slots=True)

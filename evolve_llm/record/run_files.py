@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +139,7 @@ def create(
         try:
             db.executescript(SCHEMA)
             db.execute("BEGIN")
-            rows = [(place, problem.id, dump(asdict(problem))) for place, problem in enumerate(problems)]
+            rows = [(place, problem.id, dump(problem.plain())) for place, problem in enumerate(problems)]
             db.executemany("INSERT INTO problems VALUES (?,?,?)", rows)
             db.execute("COMMIT")
         finally:

@@ -18,7 +18,6 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +220,7 @@ class Store(StoreReader):
             db.execute("DELETE FROM verdicts WHERE ord = ?", (place,))
             rows = [_verdict_row(place, answer, verdict) for answer, verdict in verdicts.items()]
             db.executemany("INSERT INTO verdicts VALUES (?,?,?,?,?,?)", rows)
-            db.execute("UPDATE problems SET body = ? WHERE ord = ?", (dump(asdict(problem)), place))
+            db.execute("UPDATE problems SET body = ? WHERE ord = ?", (dump(problem.plain()), place))
 
     def log_session(self, entry: Mapping[str, Any]) -> None:
         """Append one line to sessions.jsonl. Never fails the run."""

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from evolve_llm.nouns.candidate import Candidate, Fitness, fitness_class
@@ -167,19 +168,20 @@ def conversation(
     with blamed("variation", operator, tried), scope(0):
         made = operator(problem, parents)
     if isinstance(made, Generator):
-        made = yield from _driven(operator, made, known, scope, tried)
+        made = yield from _driven(operator, made, problem, known, scope, tried)
     if isinstance(made, Copy) and not _among(made.parent, known):
         raise OperatorError(
             f"variation {name!r} copies a candidate that is not among the parents it was given"
         )
     if not isinstance(made, Prompt | Copy):
         raise OperatorError(f"variation {name!r} must give a Prompt or a Copy, got {type(made).__name__}")
-    return made
+    return made if isinstance(made, Copy) else made.showing(problem.pictures)
 
 
 def _driven(
     operator: Callable[..., Any],
     steps: Generator[Any, Any, Any],
+    problem: Problem,
     parents: Sequence[Candidate],
     scope: Callable[[int], contextlib.AbstractContextManager[None]],
     tried: str,
@@ -197,7 +199,11 @@ def _driven(
                     ended, wanted = True, stop.value
             if ended:
                 return wanted
-            answer = yield _asked(name_of(operator), wanted, parents)
+            asked = _asked(name_of(operator), wanted, parents)
+            if isinstance(asked, Consult):
+                answer = yield replace(asked, prompt=asked.prompt.showing(problem.pictures))
+            else:
+                answer = yield asked.showing(problem.pictures)
         raise OperatorError(
             f"variation {name_of(operator)!r} asked the model {most} times for one child and did not end"
         )
@@ -245,8 +251,12 @@ async def measure(
     name, said = name_of(evaluate), measures(evaluate)
     oracle = {"verdicts": verdicts or {}} if said.oracle else {}
     known = tuple(candidates)
+
+    def shown(candidate: Candidate, prompt: Prompt) -> Awaitable[Completion | None]:
+        return ask(candidate, prompt.showing(problem.pictures) if isinstance(prompt, Prompt) else prompt)
+
     with blamed("fitness", evaluate, tried):
-        values = await evaluate(problem, candidates, ask, **oracle)
+        values = await evaluate(problem, candidates, shown if problem.pictures else ask, **oracle)
     if not isinstance(values, list) or len(values) != len(known):
         raise OperatorError(
             f"fitness {name!r} must return a list of {len(known)} tuples, got {values!r:.200}"
@@ -310,6 +320,8 @@ def choose(
         raise OperatorError(
             f"finish {name_of(finish)!r} must choose from the population, got {answer!r:.200}"
         )
+    if isinstance(answer, Final):
+        return replace(answer, prompt=answer.prompt.showing(problem.pictures))
     return answer  # type: ignore[no-any-return]
 
 

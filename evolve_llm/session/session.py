@@ -14,7 +14,7 @@ from typing import Any
 from deap import base
 
 from evolve_llm.analysis.run import Run
-from evolve_llm.backends.base import Backend, make_backend, token_starts
+from evolve_llm.backends.base import Backend, make_backend, takes_pictures, token_starts
 from evolve_llm.backends.recorded import Recorded
 from evolve_llm.engine.evolution import Evolution, Generation
 from evolve_llm.grading.pool import GradingPool
@@ -130,6 +130,12 @@ class Session:
         """
         if self.info is None:
             self.info = await self.backend.start()
+        pictured = sum(bool(one.pictures) for one in self.items)
+        if pictured and not takes_pictures(self.backend):
+            raise UserError(
+                f"{pictured} of {len(self.items)} problems hold pictures, and the model {self.backend.identity!r} "
+                "takes text alone; use a vision model, on a server (openai) or in vLLM"
+            )
         return await estimate(self.items, self.scheme, self.backend, self.info.context_length)
 
     async def start(self) -> Evolution:

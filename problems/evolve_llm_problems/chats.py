@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolve_llm.nouns.errors import UserError
+from evolve_llm_problems.pictures import is_picture, source_of
 
 # Names of the layout {"role", "content"}, and of the one with {"from", "value"}.
 ROLES = {
@@ -21,6 +22,8 @@ class Chat:
 
     question: str
     answer: str | None = None
+    pictures: tuple[Any, ...] = ()
+    """Where the pictures of its parts are, in order; ``[picture 1]`` stands in the text where several do."""
 
 
 def read_chat(messages: Sequence[Any], where: str) -> Chat:
@@ -32,13 +35,15 @@ def read_chat(messages: Sequence[Any], where: str) -> Chat:
     Raises UserError, which begins with ``where``, for other roles, for content that is not text, and for a chat
     in which the user asks nothing.
     """
-    turns = [_turn(message, where) for message in messages]
+    pictures: list[Any] = []
+    count = sum(is_picture(part) for message in messages for part in _parts(message))
+    turns = [_turn(message, where, pictures, count) for message in messages]
     answers: list[str] = []
     while turns and turns[-1][0] == "Assistant":
         answers.insert(0, turns.pop()[1])
     if not any(role == "User" and text.strip() for role, text in turns):
         raise UserError(f"{where}: the question is a conversation in which the user asks nothing")
-    return Chat(_question(turns), "\n\n".join(answers) if answers else None)
+    return Chat(_question(turns), "\n\n".join(answers) if answers else None, tuple(pictures))
 
 
 def _question(turns: Sequence[tuple[str, str]]) -> str:
@@ -49,8 +54,16 @@ def _question(turns: Sequence[tuple[str, str]]) -> str:
     return "\n\n".join([*opening, *(f"{role}: {text}" for role, text in turns[begun:])])
 
 
-def _turn(message: Any, where: str) -> tuple[str, str]:
-    """Who speaks, as the transcript names them, and what they say."""
+def _parts(message: Any) -> list[Any]:
+    content = message.get("content", message.get("value")) if isinstance(message, Mapping) else None
+    return content if isinstance(content, list) else []
+
+
+def _turn(message: Any, where: str, pictures: list[Any], count: int) -> tuple[str, str]:
+    """Who speaks, as the transcript names them, and what they say; ``pictures`` gains those that are shown.
+
+    Where the whole chat has one picture, nothing in the text marks its place.
+    """
     if not isinstance(message, Mapping):
         raise UserError(
             f"{where}: a message of the question is of type {type(message).__name__}, not an object"
@@ -62,8 +75,20 @@ def _turn(message: Any, where: str) -> tuple[str, str]:
             f"a problem can hold messages of {', '.join(ROLES)}"
         )
     content = message.get("content", message.get("value"))
-    if isinstance(content, list) and all(isinstance(p, Mapping) and p.get("type") == "text" for p in content):
-        content = "\n".join(str(part.get("text", "")) for part in content)
+    if isinstance(content, list) and all(is_picture(p) or _is_text(p) for p in content):
+        texts = []
+        for part in content:
+            if not is_picture(part):
+                texts.append(str(part.get("text", "")))
+                continue
+            pictures.append(source_of(part))
+            if count > 1:
+                texts.append(f"[picture {len(pictures)}]")
+        content = "\n".join(texts)
     if not isinstance(content, str):
-        raise UserError(f"{where}: a message of the question holds something other than text")
+        raise UserError(f"{where}: a message of the question holds something other than text and pictures")
     return ROLES[role], content
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("text", "input_text")

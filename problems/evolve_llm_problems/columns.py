@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from evolve_llm.nouns.errors import UserError
@@ -21,6 +22,7 @@ ID = (
     "id", "uid", "uuid", "problem_id", "task_id", "question_id", "problem_idx", "index", "idx", "extra_info.index",
 )  # fmt: skip
 CHOICES = ("choices", "options")
+PICTURES = ("images", "image", "pictures", "picture")
 SUBJECT = ("subject", "category", "extra_info.subfield")
 MISSING = object()
 
@@ -36,15 +38,21 @@ class Naming:
     grader: str | None = None
     choices: str | None = None
     metadata: tuple[str, ...] = ()
+    pictures: str | None = None
+    fetch: bool = False
+    folder: Path | None = None
+    """Where paths of pictures begin."""
 
     def known(self) -> frozenset[str]:
         """All names that a header may hold, in lower case: those named, and those that are looked for otherwise."""
         named = (
             name
-            for name in (self.question, self.answer, self.id, self.choices, *self.metadata)
+            for name in (self.question, self.answer, self.id, self.choices, self.pictures, *self.metadata)
             if name is not None
         )
-        return frozenset(name.lower() for name in (*named, *QUESTION, *ANSWER, *ID, *CHOICES, *SUBJECT))
+        return frozenset(
+            name.lower() for name in (*named, *QUESTION, *ANSWER, *ID, *CHOICES, *PICTURES, *SUBJECT)
+        )
 
 
 def names(given: str | None) -> tuple[str, ...]:

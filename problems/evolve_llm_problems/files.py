@@ -22,6 +22,8 @@ def load(
     choices: str | None = None,
     id: str | None = None,  # the option is called what the column is called
     metadata: str | None = None,
+    pictures: str | None = None,
+    fetch: bool = False,
     format: str | None = None,
     grader: str | None = None,
     prefix: str | None = None,
@@ -31,6 +33,7 @@ def load(
 
     ``question``, ``answer``, ``choices`` and ``id`` name columns (dots reach inside: ``reward_model.ground_truth``);
     ``id=row`` numbers the rows. ``metadata`` names columns, joined by commas, that are kept for ``show --by``.
+    ``pictures`` names the column of pictures; one at an address is read only with ``fetch``, and then at once.
     ``format`` and ``grader`` hold for all rows. ``prefix`` begins the ids that are only numbers; it is the file's
     name without its suffix unless given. ``delimiter`` parts the cells of a CSV file: a character, or ``tab``.
     docs/problems.md lists what is guessed otherwise.
@@ -40,9 +43,9 @@ def load(
     """
     if not argument:
         raise UserError("the problem set file needs a path, for example file:problems.jsonl")
-    yield from read(
-        argument, Naming(question, answer, id, format, grader, choices, names(metadata)), prefix, delimiter
-    )
+    folder = Path(argument).expanduser().parent
+    naming = Naming(question, answer, id, format, grader, choices, names(metadata), pictures, fetch, folder)
+    yield from read(argument, naming, prefix, delimiter)
 
 
 def read(

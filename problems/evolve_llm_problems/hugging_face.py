@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
@@ -22,6 +23,8 @@ def load(
     choices: str | None = None,
     id: str | None = None,  # the option is called what the column is called
     metadata: str | None = None,
+    pictures: str | None = None,
+    fetch: bool = False,
     format: str | None = None,
     grader: str | None = None,
     prefix: str | None = None,
@@ -38,5 +41,6 @@ def load(
             "the problem set hf needs a data set, for example hf:openai/gsm8k?config=main&split=test"
         )
     rows = named_rows(argument, config=config, split=split, revision=revision)
-    naming = Naming(question, answer, id, format, grader, choices, names(metadata))
+    folder = Path(argument).expanduser()
+    naming = Naming(question, answer, id, format, grader, choices, names(metadata), pictures, fetch, folder)
     return to_problems(rows, naming, prefix or argument.rstrip("/").rpartition("/")[2])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.picture import Picture
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.scheme.formats import last_boxed
 from evolve_llm_problems.chats import Chat, read_chat
@@ -18,6 +19,7 @@ from evolve_llm_problems.columns import (
     ANSWER,
     CHOICES,
     ID,
+    PICTURES,
     QUESTION,
     SUBJECT,
     Naming,
@@ -28,6 +30,7 @@ from evolve_llm_problems.columns import (
 )
 from evolve_llm_problems.instructions import split_instruction
 from evolve_llm_problems.lines import Row
+from evolve_llm_problems.pictures import looks_like_a_picture, read_pictures
 
 DEFAULT_GRADERS = {"boxed": "math", "boxed_or_stated": "math", "option": "option", "tags": "exact"}
 
@@ -74,7 +77,17 @@ def to_problem(row: Row, naming: Naming, prefix: str) -> Problem:
         grader=grader if reference is not None else None,
         reference=reference,
         metadata=metadata,
+        pictures=_pictures(row, naming, asked),
     )
+
+
+def _pictures(row: Row, naming: Naming, asked: Chat) -> tuple[Picture, ...]:
+    """Those of the question's own parts, else of the column of pictures."""
+    sources: Any = list(asked.pictures) or find(row, naming.pictures, PICTURES)
+    listed = sources if isinstance(sources, list) else [] if sources is None else [sources]
+    if naming.pictures is None and not asked.pictures:
+        listed = [one for one in listed if looks_like_a_picture(one)]  # the column was only guessed
+    return read_pictures(listed, naming.folder, row.where, fetch=naming.fetch)
 
 
 def _question(row: Row, naming: Naming) -> Chat:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -23,6 +25,7 @@ from vllm_lent import write_adapter, write_safetensors
 from evolve_llm.backends.fly import FOLDER
 from evolve_llm.backends.vllm import options as vllm_options
 from evolve_llm.backends.vllm.backend import Vllm, VllmOptions, vllm
+from evolve_llm.backends.vllm.chat import Chat, inputs
 from evolve_llm.backends.vllm.child import _lives
 from evolve_llm.backends.vllm.engine import _output_to, explained
 from evolve_llm.backends.vllm.fly import VllmFly, shipped_folder
@@ -35,6 +38,8 @@ from evolve_llm.backends.vllm.outputs import (
 )
 from evolve_llm.backends.vllm.reasoning import channels_of
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
+from evolve_llm.nouns.picture import Picture
+from evolve_llm.nouns.request import Prompt
 
 # ---------------------------------------------------------------- options
 
@@ -434,3 +439,37 @@ def test_every_option_of_ours_is_documented() -> None:
     for name, field in VllmOptions.model_fields.items():
         assert f"| `{name}` |" in page
         assert field.description
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@requires_vllm
+def test_pictures_go_to_the_engine_as_its_own_inputs() -> None:
+    from PIL import Image
+
+    before = random.getstate()
+    from vllm.config import ModelConfig
+    from vllm.inputs import TokensPrompt
+
+    random.setstate(before)  # importing vLLM draws
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(file, "PNG")
+    asked = inputs([1, 2, 3], [Picture.of(file.getvalue(), "image/png", 8, 6)])
+    assert set(asked) <= set(TokensPrompt.__required_keys__ | TokensPrompt.__optional_keys__)
+    (shown,) = asked["multi_modal_data"]["image"]
+    assert (asked["prompt_token_ids"], shown.size, shown.mode) == ([1, 2, 3], (8, 6), "RGB")
+    assert inputs([1], []) == {"type": "token", "prompt_token_ids": [1]}
+    assert isinstance(ModelConfig.is_multimodal_model, property)
+
+
+def test_a_template_is_told_where_pictures_stand() -> None:
+    class Tokenizer:
+        chat_template = "x"
+
+        def apply_chat_template(self, messages: list[dict[str, Any]], **_: Any) -> list[int]:
+            return [99 if part["type"] == "image" else 1 for part in messages[0]["content"]]
+
+    prompt = Prompt.user("Which?").showing((Picture("data:image/png;base64,", 8, 6),))
+    assert Chat(Tokenizer(), "m", None, {}).tokens(prompt) == [99, 1]
+    assert vllm("a/b").pictures is False, "nothing is known before it has started"

@@ -36,7 +36,7 @@ from evolve_llm.backends.openai.transport import Transport
 from evolve_llm.backends.openai.wire import FailedAttempt, Wire
 from evolve_llm.backends.options import read_options
 from evolve_llm.backends.replicas import Replicas
-from evolve_llm.backends.tokens import estimate_prompt_tokens
+from evolve_llm.backends.tokens import estimate_prompt_tokens, picture_tokens, without_pictures
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
@@ -92,6 +92,9 @@ class OpenAI:
         self._asking_load = asyncio.Lock()
         self._is_vllm = False
         self._cache_was_told: bool | None = None
+
+    pictures = True
+    """Sent as OpenAI's message parts; a model that sees none refuses the request."""
 
     async def start(self) -> ModelInfo:
         """Reach the server, find the model there and what the server can tell, without a token.
@@ -158,9 +161,10 @@ class OpenAI:
         return answer
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """Exact where the server counts (vLLM, llama.cpp), else an estimate that errs high."""
-        found = await self._from_tokenizer(lambda one: one.count(self._post, prompt))
-        return estimate_prompt_tokens(prompt) if found is None else found
+        """Exact where the server counts (vLLM, llama.cpp), else an estimate that errs high, as for pictures."""
+        text = without_pictures(prompt)
+        found = await self._from_tokenizer(lambda one: one.count(self._post, text))
+        return estimate_prompt_tokens(prompt) if found is None else found + picture_tokens(prompt)
 
     async def token_starts(self, text: str) -> list[int] | None:
         """Where each token of a text starts, in characters, where the server tells (vLLM, llama.cpp).

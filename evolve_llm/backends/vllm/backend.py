@@ -24,11 +24,12 @@ from pydantic import Field, model_validator
 from evolve_llm.backends.base import Load
 from evolve_llm.backends.messages import well_formed
 from evolve_llm.backends.options import Options, Seeds, read_options
+from evolve_llm.backends.tokens import picture_tokens
 from evolve_llm.backends.vllm import engine as vllm_engine
 from evolve_llm.backends.vllm import lora as vllm_lora
 from evolve_llm.backends.vllm import options as vllm_options
 from evolve_llm.backends.vllm import outputs as vllm_outputs
-from evolve_llm.backends.vllm.chat import Chat
+from evolve_llm.backends.vllm.chat import Chat, inputs
 from evolve_llm.backends.vllm.reasoning import Reasoning, reasoning_for
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
@@ -132,6 +133,12 @@ class Vllm:
             await self._add_adapter(adapter)
         return info
 
+    @property
+    def pictures(self) -> bool:
+        """Whether the started model sees pictures."""
+        config = getattr(getattr(self._engine, "vllm_config", None), "model_config", None)
+        return bool(getattr(config, "is_multimodal_model", False))
+
     async def generate(self, request: Request) -> Completion:
         """Answer in the running batch; cancelling takes the request out of it and frees its blocks.
 
@@ -143,16 +150,18 @@ class Vllm:
         if fault is not None:
             raise RequestError("bad_request", fault)
         ids = await self._aside(chat.tokens, request.prompt)
+        pictures = request.prompt.pictures
         if len(ids) >= self._window:
             raise RequestError(
                 "context_overflow",
                 f"the prompt has {len(ids)} tokens, but the window has {self._window}",
             )
+        asked = await self._aside(inputs, ids, pictures)
         self._calls += 1
         name = f"{request.id}#{self._calls}"
         self._in_flight.add(name)
         try:
-            output = await self._answered(engine, ids, self._parameters(request), name, self._lora(request))
+            output = await self._answered(engine, asked, self._parameters(request), name, self._lora(request))
         finally:
             self._in_flight.discard(name)
         answer = vllm_outputs.read_output(output)
@@ -162,12 +171,14 @@ class Vllm:
         return replace(answer, text=text, reasoning=reasoning)
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """Exact: the very tokens that ``generate`` sends. Raises UserError for the fly's missing letters."""
+        """Exact: the very tokens that ``generate`` sends; pictures are counted high. Raises UserError for the fly's
+        missing letters.
+        """
         _, chat = self._started()
         fault = self._outside(prompt)
         if fault is not None:
             raise UserError(fault)
-        return len(await self._aside(chat.tokens, prompt))
+        return len(await self._aside(chat.tokens, prompt)) + picture_tokens(prompt)
 
     async def token_starts(self, text: str) -> Sequence[int] | None:
         """Where each token of a text starts, in characters; None where the tokenizer cannot tell."""
@@ -302,13 +313,11 @@ class Vllm:
     def _lora(self, request: Request) -> Any:
         return self._adapter if request.address.generation >= self.options.lora_from else None
 
-    async def _answered(self, engine: Any, ids: list[int], parameters: Any, name: str, lora: Any) -> Any:
+    async def _answered(self, engine: Any, asked: Any, parameters: Any, name: str, lora: Any) -> Any:
         """The last output of one request."""
         last: Any = None
         try:
-            async for output in engine.generate(
-                {"type": "token", "prompt_token_ids": ids}, parameters, request_id=name, lora_request=lora
-            ):
+            async for output in engine.generate(asked, parameters, request_id=name, lora_request=lora):
                 last = output
         except Exception as error:  # vLLM's errors share no base that all its versions have
             dead = bool(engine.errored)

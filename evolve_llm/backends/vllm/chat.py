@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evolve_llm.backends.messages import chat_messages
 from evolve_llm.nouns.errors import RequestError, UserError
+from evolve_llm.nouns.picture import Picture
 from evolve_llm.nouns.request import Prompt
 
 
@@ -34,7 +36,7 @@ class Chat:
         """The prompt's token ids. Raises RequestError where the template refuses the conversation."""
         try:
             ids = self._tokenizer.apply_chat_template(
-                chat_messages(prompt), tokenize=True, return_dict=False, **self._arguments
+                chat_messages(prompt, placeholders=True), tokenize=True, return_dict=False, **self._arguments
             )
         except Exception as error:  # templates raise what they like
             raise RequestError("bad_request", f"the chat template refuses the prompt: {error}") from error
@@ -46,3 +48,13 @@ class Chat:
             return None
         found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return [int(start) for start, _ in found["offset_mapping"]]
+
+
+def inputs(ids: list[int], pictures: Sequence[Picture]) -> dict[str, Any]:
+    """What vLLM's engine is asked: tokens as they are, or tokens with pictures for it to put at their placeholders."""
+    if not pictures:
+        return {"type": "token", "prompt_token_ids": ids}
+    from PIL import Image
+
+    shown = [Image.open(io.BytesIO(one.data)).convert("RGB") for one in pictures]
+    return {"prompt_token_ids": ids, "multi_modal_data": {"image": shown}}
