@@ -16,11 +16,12 @@ from evolve_llm.nouns.verdict import Grade
 from evolve_llm.scheme.problem_sets import load_problems
 
 pytest.importorskip("inspect_ai")
+Image = pytest.importorskip("PIL.Image")
 
 TASKS = """
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample, json_dataset
-from inspect_ai.model import ChatMessageSystem, ChatMessageUser, ContentImage, ContentText, get_model
+from inspect_ai.model import ChatMessageSystem, ChatMessageUser, ContentAudio, ContentImage, ContentText, get_model
 from inspect_ai.scorer import Score, accuracy, choice, includes, match, model_graded_fact, scorer
 from inspect_ai.solver import generate, multiple_choice
 
@@ -79,6 +80,11 @@ def pictured():
                                 target="y")], scorer=match())
 
 @task
+def heard():
+    return Task(dataset=[Sample(input=[ChatMessageUser(content=[ContentAudio(audio="a.wav", format="wav")])],
+                                target="y")], scorer=match())
+
+@task
 def two_right():
     return Task(dataset=[Sample(input="x", choices=["a", "b"], target=["A", "B"])], scorer=choice())
 
@@ -97,6 +103,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tasks")
     (folder / "tasks.py").write_text(TASKS)
     (folder / "rows.jsonl").write_text(json.dumps({"input": "1+1?", "target": "2", "id": 7}) + "\n")
+    Image.new("RGB", (4, 3)).save(folder / "a.png")
     return folder / "tasks.py"
 
 
@@ -121,6 +128,8 @@ def test_samples_become_problems_and_their_targets_stay_in_the_reference(tasks: 
         "option",
     )
     assert load_problems(f"inspect:{tasks}@from_file")[0].id == "from_file/7"
+    (seen,) = load_problems(f"inspect:{tasks}@pictured")
+    assert (seen.question, [(one.width, one.height) for one in seen.pictures]) == ("x", [(4, 3)])
 
 
 def test_verdicts_are_those_of_the_scorer(tasks: Path) -> None:
@@ -195,7 +204,7 @@ def test_two_chains_that_state_one_answer_are_one_class(tasks: Path) -> None:
         ("@docker", r"wants a sandbox \(docker\)"),
         ("@local_sample", r"wants a sandbox \(local\)"),
         ("@judged", r"asks a model; name one .*\?judge=openai/NAME"),
-        ("@pictured", "holds image beside text"),
+        ("@heard", "holds audio beside text and pictures"),
         ("@two_right", r"several right choices; add \?format=text"),
         ("@unscored", "has no scorer"),
         ("@broken", "cannot be made: RuntimeError: no data"),

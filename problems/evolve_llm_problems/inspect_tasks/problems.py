@@ -8,10 +8,11 @@ from typing import Any
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
-from evolve_llm_problems.chats import read_chat
+from evolve_llm_problems.chats import Chat, read_chat
 from evolve_llm_problems.choices.listing import LETTERS
 from evolve_llm_problems.columns import names
 from evolve_llm_problems.inspect_tasks.loading import load_task, sample_digest, scorer_name, scorer_of
+from evolve_llm_problems.pictures import read_pictures
 
 MODEL_GRADED = ("model_graded_qa", "model_graded_fact")
 
@@ -51,6 +52,7 @@ def load(
             "environment: ?judge=openai/NAME"
         )
     place, at, name = argument.partition("@")
+    folder = Path(place).expanduser().resolve().parent if Path(place).expanduser().is_file() else None
     where = str(Path(place).expanduser().resolve()) if Path(place).expanduser().is_file() else place
     for number, sample in enumerate(task.dataset, 1):
         yield _problem(
@@ -58,6 +60,7 @@ def load(
             id=f"{prefix or task.name}/{number if sample.id is None else sample.id}",
             form=format or ("option" if sample.choices else "text"),
             keep=names(metadata),
+            folder=folder,
             reference={
                 "task": f"{where}{at}{name}",
                 "arguments": config,
@@ -71,8 +74,11 @@ def load(
         )
 
 
-def _problem(sample: Any, *, id: str, form: str, keep: tuple[str, ...], reference: dict[str, Any]) -> Problem:
-    question = _question(sample, id)
+def _problem(
+    sample: Any, *, id: str, form: str, keep: tuple[str, ...], folder: Path | None, reference: dict[str, Any]
+) -> Problem:
+    asked = _asked(sample, id)
+    question = asked.question
     if sample.choices:
         if len(sample.choices) > len(LETTERS):
             raise UserError(
@@ -92,21 +98,23 @@ def _problem(sample: Any, *, id: str, form: str, keep: tuple[str, ...], referenc
         grader="inspect",
         reference=reference,
         metadata={key: str(known[key]) for key in keep if key in known},
+        pictures=read_pictures(asked.pictures, folder, id, fetch=False),
     )
 
 
-def _question(sample: Any, id: str) -> str:
+def _asked(sample: Any, id: str) -> Chat:
+    """What a sample asks, in one text, and its pictures."""
     if isinstance(sample.input, str):
-        return sample.input
+        return Chat(sample.input)
     messages = []
     for message in sample.input:
         content = message.content
         if not isinstance(content, str):
-            kinds = {part.type for part in content}
-            if kinds != {"text"}:
+            kinds = {part.type for part in content} - {"text", "image"}
+            if kinds:
                 raise UserError(
-                    f"{id} holds {', '.join(sorted(kinds - {'text'}))} beside text, which is not replayed"
+                    f"{id} holds {', '.join(sorted(kinds))} beside text and pictures, which is not replayed"
                 )
-            content = "\n".join(part.text for part in content)
+            content = [part.model_dump() for part in content]
         messages.append({"role": message.role, "content": content})
-    return read_chat(messages, id).question
+    return read_chat(messages, id)
