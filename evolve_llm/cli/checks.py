@@ -141,12 +141,16 @@ def _reasoning_gym() -> Check:
 
 
 def _sandbox() -> Check:
-    from evolve_llm.grading import sandbox
+    from evolve_llm.grading import sandbox, syscalls
 
     reason = sandbox.available()
-    if reason is None:
-        return Check("sandbox", True, f"bubblewrap can start one ({sandbox.bwrap()})")
-    return Check("sandbox", False, reason)
+    if reason is not None:
+        return Check("sandbox", False, reason)
+    missing = syscalls.missing()
+    filtered = (
+        "with a filter of system calls" if missing is None else f"without a filter of system calls: {missing}"
+    )
+    return Check("sandbox", True, f"bubblewrap can start one ({sandbox.bwrap()}), {filtered}")
 
 
 def _engine() -> Check:

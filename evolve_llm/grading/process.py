@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from evolve_llm.grading import sandbox, wire
+from evolve_llm.grading import sandbox, syscalls, wire
 
 START_SECONDS = 120.0
 """How long a worker may take to start, and to import and warm up a grader: all before any answer."""
@@ -48,23 +48,23 @@ class WorkerProcess:
         kind = "sandbox" if sandboxed else "unsafe" if unsafe_local else "worker"
         line = [sys.executable, "-P", "-c", _BOOT, json.dumps(sandbox.import_path())]
         line += [str(theirs.fileno()), kind, str(memory)]
+        packages = ["evolve_llm", grader.partition(":")[0].partition(".")[0]]
         try:
-            if sandboxed:
-                line = sandbox.command(
-                    line, packages=["evolve_llm", grader.partition(":")[0].partition(".")[0]]
+            with syscalls.opened() if sandboxed else contextlib.nullcontext(()) as filters:
+                if sandboxed:
+                    line = sandbox.command(line, packages=packages, filters=filters)
+                # Whatever a grader prints goes nowhere: the verdict has a socket of its own. The environment
+                # is made, not inherited, so no key of the user's is in it.
+                self._process = subprocess.Popen(
+                    line,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), *filters],
+                    start_new_session=True,
+                    env=_environment(),
+                    cwd="/",
                 )
-            # Whatever a grader prints goes nowhere: the verdict has a socket of its own. The environment
-            # is made, not inherited, so no key of the user's is in it.
-            self._process = subprocess.Popen(
-                line,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=_environment(),
-                cwd="/",
-            )
         except BaseException:
             self._ours.close()
             raise

@@ -16,6 +16,7 @@ import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from evolve_llm.grading import syscalls
 from evolve_llm.nouns.errors import SandboxUnavailable
 
 __all__ = ["SandboxUnavailable", "available", "bwrap", "command", "import_path", "require"]
@@ -97,13 +98,14 @@ def command(
     packages: Iterable[str] = (),
     keep: Iterable[Path] = (),
     first: bool = False,
+    filters: Sequence[int] = (),
 ) -> list[str]:
     """The command line that runs ``program`` inside a fresh sandbox.
 
     Inherited descriptors (``pass_fds``) stay open: the way for a verdict to come out. ``packages`` are
     importable inside; ``keep`` are further paths to see, read-only. ``first`` makes the program the first
-    process there: no other in the sandbox can kill it, and when it ends so do all the others. Raises
-    SandboxUnavailable when there is no bubblewrap.
+    process there: no other in the sandbox can kill it, and when it ends so do all the others. ``filters`` is what
+    ``syscalls.opened`` gives, and goes into ``pass_fds`` too. Raises SandboxUnavailable when there is no bubblewrap.
     """
     program_path = bwrap()
     if program_path is None:
@@ -121,6 +123,8 @@ def command(
     ]
     if first:
         line.append("--as-pid-1")
+    for descriptor in filters:
+        line += ["--seccomp", str(descriptor)]
     line += ["--size", str(_SCRATCH_BYTES), "--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]
     for place in _SYSTEM:
         path = Path(place)
@@ -143,11 +147,17 @@ def command(
 def available() -> str | None:
     """None when a sandbox really starts here, else why it does not. Tried once per process."""
     try:
-        line = command([sys.executable, "-P", "-c", "print('inside')"])
+        with syscalls.opened() as filters:
+            done = subprocess.run(
+                command([sys.executable, "-P", "-c", "print('inside')"], filters=filters),
+                capture_output=True,
+                text=True,
+                timeout=_TRIAL_SECONDS,
+                check=False,
+                pass_fds=filters,
+            )
     except SandboxUnavailable as error:
         return str(error)
-    try:
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_TRIAL_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap cannot run here ({error}); {_FIX}"
     if done.returncode != 0 or done.stdout.strip() != "inside":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import gzip
 import json
 import subprocess
@@ -22,6 +23,8 @@ from typing import Any
 from evolve_llm_problems.code.grader import CodeGrader
 from evolve_llm_problems.code.humaneval import problem
 from evolve_llm_problems.code.sandboxed import Limits, workers
+
+from evolve_llm.grading.base import Verdict
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Mod: ast.FloorDiv, ast.FloorDiv: ast.Mult,
@@ -47,6 +50,13 @@ def mutants(source: str) -> Iterator[str]:
         else:
             continue
         yield ast.unparse(tree)
+
+
+def changed(row: dict[str, Any], mutant: str) -> list[str]:
+    """The lines in which a mutant differs from its reference."""
+    source = ast.unparse(ast.parse(row["prompt"] + row["canonical_solution"]))
+    lines = difflib.unified_diff(source.split("\n"), mutant.split("\n"), n=0, lineterm="")
+    return [line for line in lines if line[:1] in "-+" and line[:3] not in ("---", "+++")]
 
 
 def published(program: str, row: dict[str, Any], seconds: float = 20.0) -> bool:
@@ -75,10 +85,9 @@ def main() -> None:
     def reference(row: dict[str, Any]) -> bool:
         return grader.grade(row["prompt"] + row["canonical_solution"], problem(row, "row").reference).correct
 
-    def both(work: tuple[dict[str, Any], str]) -> tuple[bool, str, bool]:
+    def both(work: tuple[dict[str, Any], str]) -> tuple[bool, Verdict]:
         row, program = work
-        verdict = grader.grade(program, problem(row, "row").reference)
-        return published(program, row), str(verdict.grade), verdict.correct
+        return published(program, row), grader.grade(program, problem(row, "row").reference)
 
     each = -(-asked.mutants // len(rows))
     made = [
@@ -95,10 +104,14 @@ def main() -> None:
                 "references": len(rows),
                 "references_passed": passed,
                 "mutants": len(made),
-                "its_own_check_fails": sum(not own for own, _, _ in seen),
-                "we_fail": sum(not ours for _, _, ours in seen),
-                "disagree": sum(own != ours for own, _, ours in seen),
-                "grades": Counter(grade for _, grade, _ in seen),
+                "its_own_check_fails": sum(not own for own, _ in seen),
+                "we_fail": sum(not ours.correct for _, ours in seen),
+                "disagree": [
+                    {"task": row["task_id"], "change": changed(row, one), "its_own": own, "ours": ours.rule}
+                    for (row, one), (own, ours) in zip(made, seen, strict=True)
+                    if own != ours.correct
+                ],
+                "grades": Counter(str(ours.grade) for _, ours in seen),
                 "seconds": round(time.monotonic() - begun, 1),
             },
             indent=2,

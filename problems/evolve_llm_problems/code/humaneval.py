@@ -8,25 +8,20 @@ from typing import Any
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
-from evolve_llm_problems.code.rows import from_hub, lines, text
+from evolve_llm_problems.code.rows import from_hub, published, text
 
 REPOSITORY = "openai/openai_humaneval"
 _PARQUET = "openai_humaneval/test-00000-of-00001.parquet"
 
 
 def humaneval(argument: str = "") -> Iterator[Problem]:
-    """The 164 problems from the hub, or ``humaneval:FILE``: JSONL, gzipped or not, as published.
+    """The 164 problems from the hub, or ``humaneval:FILE``: as published, JSONL (gzipped or not) or the hub's Parquet.
 
     Raises UserError for rows with other columns, and when the hub cannot be reached.
     """
-    if argument:
-        for line in lines(Path(argument).expanduser()):
-            yield problem(line.values, line.where)
-        return
-    from evolve_llm_problems.readers import read_rows
-
-    for row in read_rows(from_hub("humaneval", REPOSITORY, _PARQUET)):
-        yield problem(row.values, row.where)
+    path = Path(argument).expanduser() if argument else from_hub("humaneval", REPOSITORY, _PARQUET)
+    for values, where in published(path):
+        yield problem(values, where)
 
 
 def problem(values: Mapping[str, Any], where: str) -> Problem:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
+from evolve_llm_problems.code import generated as inputs
+from evolve_llm_problems.code.behaviour import EXTRA, public_tests
 from evolve_llm_problems.code.judge import BadTestError, tests_of
 from evolve_llm_problems.code.rows import Line, from_hub, line_at, lines, text
 
@@ -32,18 +35,23 @@ def livecodebench(
     difficulty: str | None = None,
     platform: str | None = None,
     grader: str = "script",
+    generated: int = 0,
+    seed: int = 0,
 ) -> Iterator[Problem]:
     """The problems in order of ``question_id``; ``livecodebench:FILE`` reads JSONL files (joined by commas).
 
     ``version`` is ``release_v1`` to ``release_v6`` (each holds those before it) or ``v1`` to ``v6`` (what that one
     added; v6: 175); it is for the hub only. ``start`` and ``end`` bound the contest date, both included.
     ``difficulty`` is easy, medium or hard, ``platform`` atcoder, codeforces or leetcode; commas join several.
-    ``grader`` says which verdict counts: ``script`` or ``lcb``; both are stored.
+    ``grader`` says which verdict counts: ``script`` or ``lcb``; both are stored. ``generated`` inputs a problem, drawn
+    from ``seed`` and the id, stand beside the public ones where programs are told apart by what they do.
 
     Raises UserError for a wrong option, rows with other columns, and when the hub cannot be reached.
     """
     if grader not in ("script", "lcb"):
         raise UserError(f"the grader of livecodebench is script or lcb, not {grader!r}")
+    if not 0 <= generated <= inputs.MOST:
+        raise UserError(f"livecodebench makes 0 to {inputs.MOST} generated inputs a problem, not {generated}")
     wanted = {
         "difficulty": _several(difficulty),
         "platform": _several(platform),
@@ -59,7 +67,19 @@ def livecodebench(
         if _wanted(line, wanted, start, end)
     ]
     for _, number, place, where in sorted(found):
-        yield problem(line_at(paths[number], place), where, grader)
+        one = problem(line_at(paths[number], place), where, grader)
+        yield (
+            replace(one, metadata={**one.metadata, EXTRA: _more(one, generated, seed)}) if generated else one
+        )
+
+
+def _more(one: Problem, count: int, seed: int) -> list[str]:
+    """Generated inputs of a problem. One with tests of both kinds has none: a text is no call."""
+    tests = public_tests(one.metadata)
+    name = one.metadata["name"]
+    if any(test.name != name for test in tests):
+        return []
+    return inputs.generated([test.input for test in tests], count, f"{seed}/{one.id}", functional=bool(name))
 
 
 def _files(version: str) -> tuple[str, ...]:

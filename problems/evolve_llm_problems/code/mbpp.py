@@ -10,32 +10,34 @@ from typing import Any
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
-from evolve_llm_problems.code.rows import from_hub, lines, text
+from evolve_llm_problems.code.rows import from_hub, published, text
 
 REPOSITORY = "google-research-datasets/mbpp"
 TEST = range(11, 511)
 """``task_id`` of the 500 problems that are the test split of the published file."""
 
 
-def mbpp(argument: str = "", *, split: str = "test", shown: int = 3) -> Iterator[Problem]:
-    """The 500 test problems (``split=all``: every row) from the hub, or ``mbpp:FILE``: ``mbpp.jsonl`` as published.
+def mbpp(
+    argument: str = "", *, version: str = "full", split: str = "test", shown: int = 3
+) -> Iterator[Problem]:
+    """The 500 test problems (``split=all``: every row) from the hub, or ``mbpp:FILE``: as published, JSONL or Parquet.
 
+    ``version=sanitized`` takes the hub's 427 rows whose statements were checked by hand, 257 of them test problems.
     ``shown`` of the three assertions stand in the question, as the paper shows all three; all of them are graded.
     Raises UserError for rows with other columns, and when the hub cannot be reached.
     """
     if split not in ("test", "all"):
         raise UserError(f"the split of mbpp is test or all, not {split!r}")
+    if version not in ("full", "sanitized"):
+        raise UserError(f"the version of mbpp is full or sanitized, not {version!r}")
     if not 0 <= shown <= 3:
         raise UserError(f"mbpp shows 0 to 3 of its assertions, not {shown}")
     if argument:
-        rows = ((line.values, line.where) for line in lines(Path(argument).expanduser()))
+        paths = [Path(argument).expanduser()]
     else:
-        from evolve_llm_problems.readers import read_rows
-
         parts = ["test"] if split == "test" else ["train", "validation", "test", "prompt"]
-        paths = [from_hub("mbpp", REPOSITORY, f"full/{part}-00000-of-00001.parquet") for part in parts]
-        rows = ((row.values, row.where) for path in paths for row in read_rows(path))
-    for values, where in rows:
+        paths = [from_hub("mbpp", REPOSITORY, f"{version}/{part}-00000-of-00001.parquet") for part in parts]
+    for values, where in (row for path in paths for row in published(path)):
         if split == "all" or not isinstance(values.get("task_id"), int) or values["task_id"] in TEST:
             yield problem(values, where, shown)
 

@@ -67,6 +67,16 @@ def _row(raw: bytes, where: str) -> dict[str, Any]:
     return value
 
 
+def published(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
+    """The rows of a file, JSONL (``.gz`` or not) or Parquet, each with where it stands. Raises UserError."""
+    if path.suffix == ".parquet":
+        from evolve_llm_problems.readers import read_rows
+
+        yield from ((row.values, row.where) for row in read_rows(path))
+    else:
+        yield from ((line.values, line.where) for line in lines(path))
+
+
 def text(values: Mapping[str, Any], column: str, where: str, *, empty: bool = False) -> str:
     """The text in a column. Raises UserError where it is missing, not text, or empty though it must not be."""
     if column not in values:
@@ -85,7 +95,9 @@ def from_hub(name: str, repository: str, file: str) -> Path:
 
     Nothing of the repository is executed. Raises UserError saying what to do instead.
     """
-    instead = f"give a local copy instead: {name}:FILE with the rows of {repository} ({file}) as JSONL"
+    instead = (
+        f"give a local copy instead: {name}:FILE, where FILE is {file} of {repository} or its rows as JSONL"
+    )
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from evolve_llm.grading import sandbox
+from evolve_llm.grading import sandbox, syscalls
 from evolve_llm_problems.code.alone import alone, beside_others
 from evolve_llm_problems.code.inside import frames
 
@@ -68,17 +68,18 @@ class Process:
         isolated = not unsafe_local or sandbox.available() is None
         line = [sys.executable, "-I", str(INSIDE / script), str(theirs.fileno()), str(int(isolated))]
         try:
-            if isolated:
-                line = sandbox.command(line, keep=[INSIDE], first=True)
-            self._process = subprocess.Popen(
-                line,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=dict(sandbox.ENVIRONMENT),
-                cwd="/",
-            )
+            with syscalls.opened() if isolated else contextlib.nullcontext(()) as filters:
+                if isolated:
+                    line = sandbox.command(line, keep=[INSIDE], first=True, filters=filters)
+                self._process = subprocess.Popen(
+                    line,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), *filters],
+                    env=dict(sandbox.ENVIRONMENT),
+                    cwd="/",
+                )
         except BaseException:
             ours.close()
             raise

@@ -137,7 +137,10 @@ def test_what_is_inside_is_neither_the_environment_nor_the_files_nor_the_network
     program = (
         "import os, socket\nfound = [v for v in os.environ.values() if 'CANARY' in v]\n"
         f"found += [p for p in ({str(canary)!r}, '/etc/passwd') if os.path.exists(p)]\n"
-        "found += [n for _, n in socket.if_nameindex() if n != 'lo']\nprint(found)"
+        "links = [line.strip() for line in open('/proc/net/dev')][2:]\n"
+        "found += [link for link in links if not link.startswith('lo:')]\n"
+        "try: socket.create_connection(('127.0.0.1', 80), 1); found.append('connected')\n"
+        "except OSError: pass\nprint(found)"
     )
     try:
         assert script.grade(program, stdin(("", "[]"))).correct

@@ -124,6 +124,52 @@ def test_other_columns_and_an_unreachable_hub_say_what_to_do(
         load_problems(name)
 
 
+@pytest.mark.parametrize(
+    ("spec", "row", "asked"),
+    [
+        ("humaneval", HUMANEVAL, ["openai/openai_humaneval openai_humaneval/test-00000-of-00001.parquet"]),
+        ("mbpp", MBPP, ["google-research-datasets/mbpp full/test-00000-of-00001.parquet"]),
+        (
+            "mbpp?version=sanitized",
+            {"task_id": 11, "prompt": "Add.", "test_imports": [], "test_list": MBPP["test_list"]},
+            ["google-research-datasets/mbpp sanitized/test-00000-of-00001.parquet"],
+        ),
+        (
+            "mbpp?split=all",
+            MBPP,
+            [
+                f"google-research-datasets/mbpp full/{part}-00000-of-00001.parquet"
+                for part in ("train", "validation", "test", "prompt")
+            ],
+        ),
+    ],
+)
+def test_the_parquet_files_of_the_hub(
+    spec: str, row: dict[str, Any], asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "test-00000-of-00001.parquet"
+    parquet.write_table(pyarrow.Table.from_pylist([row]), path)
+    wanted = []
+    hub = ModuleType("huggingface_hub")
+
+    def download(repository: str, file: str, repo_type: str) -> str:
+        assert repo_type == "dataset"
+        wanted.append(f"{repository} {file}")
+        return str(path)
+
+    hub.hf_hub_download = download  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    found = load_problems(spec, limit=1) if len(asked) == 1 else None
+    if found is None:
+        with pytest.raises(UserError, match="mbpp/11"):  # four times the same row here
+            load_problems(spec)
+    assert wanted == asked
+    (local,) = load_problems(f"{spec.partition('?')[0]}:{path}")
+    assert found is None or found[0] == local
+
+
 @pytest.mark.sandbox
 @pytest.mark.parametrize("name", ["livecodebench", "humaneval", "mbpp"])
 def test_a_run_from_a_local_file(name: str, livecodebench: Path, tmp_path: Path) -> None:
