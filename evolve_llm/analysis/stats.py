@@ -34,6 +34,34 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     return (max(0.0, mean - half), min(1.0, mean + half))
 
 
+def ratio_interval(
+    pairs: Sequence[tuple[float, float]], confidence: float = 0.95, *, bounds: Interval = (0.0, 1.0)
+) -> Interval | None:
+    """Confidence interval of sum(y) / sum(n) over problems, each a pair (y, n): a share of things that cluster.
+
+    Linearized (Cochran 1977, Sampling Techniques, section 6.4), with Student's t over the problems, cut to ``bounds``.
+    Where every problem has the same share, so that t would claim certainty, Wilson's score interval with one trial a
+    problem instead. None for fewer than two problems.
+    """
+    from scipy import stats
+
+    known = [(y, n) for y, n in pairs if n > 0]
+    count, total = len(known), math.fsum(n for _, n in known)
+    if count < 2:
+        return None
+    share = math.fsum(y for y, _ in known) / total
+    squares = math.fsum((y - share * n) ** 2 for y, n in known)
+    if squares < _NO_SPREAD:
+        if bounds != (0.0, 1.0):
+            return None
+        wilson = stats.binomtest(round(share * count), count).proportion_ci(confidence, method="wilson")
+        return (float(wilson.low), float(wilson.high))
+    half = (
+        float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * math.sqrt(squares * count / (count - 1)) / total
+    )
+    return (max(bounds[0], share - half), min(bounds[1], share + half))
+
+
 def standard_deviation(values: Sequence[float]) -> float:
     """Of a sample (n - 1); 0 for fewer than two values."""
     n = len(values)

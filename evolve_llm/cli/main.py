@@ -11,6 +11,7 @@ import typer
 from evolve_llm.cli.ask import ask
 from evolve_llm.cli.check import check
 from evolve_llm.cli.compare import compare
+from evolve_llm.cli.credit import credit
 from evolve_llm.cli.doctor import doctor
 from evolve_llm.cli.export import export
 from evolve_llm.cli.failures import DEBUG, EXIT_CODES
@@ -37,6 +38,7 @@ app.command("list")(list_)
 app.command("problems")(problems)
 app.command("show")(show)
 app.command("compare")(compare)
+app.command("credit")(credit)
 app.command("lineage")(lineage)
 app.command("regrade")(regrade)
 app.command("export")(export)

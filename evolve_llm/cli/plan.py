@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,11 +23,19 @@ def plan(
     flags: RunFlags,
     *,
     toml: Annotated[bool, typer.Option("--toml", help="Print the resolved preset as TOML instead.")] = False,
+    predicting: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--predict",
+            metavar="RUN",
+            help="Print instead the accuracy to expect, from a finished run with other settings. Repeatable.",
+        ),
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
     """Say what a run would cost, and whether it fits the model's window. It takes the flags of run and spends nothing.
 
-    Exits with 2 if it does not fit.
+    Exits with 2 if it does not fit. With --predict it opens no model.
     """
     from evolve_llm.cli import interrupts
     from evolve_llm.cli.settings import run_session
@@ -35,6 +44,14 @@ def plan(
     session = run_session(flags)
     if toml:
         typer.echo(printable(session.scheme.preset.to_toml()), nl=False)
+        return
+
+    if predicting:
+        from evolve_llm.cli.predict import predict
+
+        preset, count = session.scheme.preset, len(session.items)
+        budget = None if flags.budget_tokens is None else flags.budget_tokens // count
+        predict(predicting, preset.population, preset.parents, preset.generations, budget, json=json)
         return
 
     async def work() -> Estimate:
