@@ -21,6 +21,7 @@ from evolve_llm.cli.problems import problems
 from evolve_llm.cli.regrade import regrade
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
+from evolve_llm.cli.view import view
 
 app = typer.Typer(
     add_completion=False,
@@ -40,6 +41,7 @@ app.command("compare")(compare)
 app.command("lineage")(lineage)
 app.command("regrade")(regrade)
 app.command("export")(export)
+app.command("view")(view)
 app.command("check")(check)
 app.command("doctor")(doctor)
 
