@@ -55,6 +55,10 @@ class PagedReader(StoreReader):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
         self._db.close()
 
     def _dicts(self, query: str, **parameters: Any) -> list[dict[str, Any]]:

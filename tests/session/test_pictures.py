@@ -245,7 +245,6 @@ def test_a_model_that_sees_nothing_is_refused_before_a_token_is_spent(pictured: 
         evolve(str(pictured), "rsa", blind, out=tmp_path / "run", population=2, parents=1, generations=2)
     assert asked == []
     seeing = Scripted(reply)
-    assert takes_pictures(Replicas([seeing, seeing]))
-    assert not takes_pictures(Replicas([seeing, blind]))
-    assert takes_pictures(Recorded(tmp_path / "f", seeing))
-    assert not takes_pictures(Recorded(tmp_path / "f", blind))
+    several = [(seeing, seeing), (seeing, blind)]
+    assert [takes_pictures(Replicas(each)) for each in several] == [True, False]
+    assert [takes_pictures(Recorded(tmp_path / "f", one)) for one in (seeing, blind)] == [True, False]

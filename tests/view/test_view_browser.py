@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from view_helpers import HOSTILE
 
+from evolve_llm.view import report
+
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -130,6 +132,22 @@ def test_ancestors_light_up_and_the_address_keeps_them(page: Any, address: str) 
     page.go_back()
     page.go_back()
     page.wait_for_selector(".mark.lit")
+
+
+def test_the_report_opens_from_a_file_without_network(page: Any, runs: Path, tmp_path: Path) -> None:
+    report.write([runs / "hostile"], tmp_path / "report.html", "all")
+    page.context.set_offline(True)
+    for where in (
+        "#/",
+        "#/hostile",
+        "#/hostile/problem/0",
+        *(f"#/hostile/candidate/0/1.{i}" for i in range(8)),
+    ):
+        page.goto("about:blank")
+        page.goto((tmp_path / "report.html").as_uri() + where)
+        page.wait_for_selector("main h1")
+        _is_harmless(page)
+    assert page.locator("#text mark.p0").inner_text() == HOSTILE[7]
 
 
 @pytest.mark.model
