@@ -19,6 +19,7 @@ from evolve_llm.cli.listing import list_
 from evolve_llm.cli.plan import plan
 from evolve_llm.cli.problems import problems
 from evolve_llm.cli.regrade import regrade
+from evolve_llm.cli.report import report
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
 from evolve_llm.cli.view import view
@@ -42,6 +43,7 @@ app.command("lineage")(lineage)
 app.command("regrade")(regrade)
 app.command("export")(export)
 app.command("view")(view)
+app.command("report")(report)
 app.command("check")(check)
 app.command("doctor")(doctor)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ PAGE = 50
 """Problems on a page of the run."""
 
 
-def summary(name: str, path: Path) -> dict[str, Any]:
+def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """One line of the table of runs. A directory that cannot be read is a line that says why."""
     try:
         config = read_run_json(path)["config"]
         with PagedReader(path) as reader:
-            generations = reader.by_generation()
+            generations = reader.by_generation() if generations is None else generations
             spent, finished = reader.spent(), len(reader.finished())
         return {
             "name": name,
@@ -50,7 +50,7 @@ def run(name: str, path: Path) -> dict[str, Any]:
             tokens[generation] = tokens.get(generation, 0) + prompt + completion
     for row in generations:
         row["tokens"] = tokens.get(row["generation"], 0)
-    return {**summary(name, path), "config": described["config"], "generations": generations}
+    return {**summary(name, path, generations), "config": described["config"], "generations": generations}
 
 
 def problems(path: Path, first: int) -> dict[str, Any]:
