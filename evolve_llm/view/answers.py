@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,22 +81,32 @@ def problem(path: Path, place: int) -> dict[str, Any]:
 
 def candidate(path: Path, place: int, uid: str) -> dict[str, Any]:
     """A candidate beside its parents, with all their texts. Raises UserError where there is none of this name."""
+    for _, found in candidates(path, place, (uid,)):
+        return found
+    raise UserError(f"problem {place} has no candidate {uid!r}")
+
+
+def candidates(path: Path, place: int, wanted: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same of several candidates of a problem, whose texts are read once."""
     with PagedReader(path) as reader:
         body = reader.problem(place)
         verdicts = reader.verdicts(place)
         born = {one.uid: one for one in reader.candidates(place, texts=True)}
-    if uid not in born:
-        raise UserError(f"problem {body['id']!r} has no candidate {uid!r}")
-    one, uids = born[uid], list(born)
-    here = uids.index(uid)
-    return {
-        "problem": body["id"],
-        "place": place,
-        "previous": uids[here - 1] if here else None,
-        "next": uids[here + 1] if here + 1 < len(uids) else None,
-        "candidate": _candidate(one, verdicts, texts=True),
-        "parents": [_candidate(born[name], verdicts, texts=True) for name in one.parents if name in born],
-    }
+    uids = list(born)
+    for here, (uid, one) in enumerate(born.items()):
+        if uid in wanted:
+            parents = [_candidate(born[name], verdicts, texts=True) for name in one.parents if name in born]
+            yield (
+                uid,
+                {
+                    "problem": body["id"],
+                    "place": place,
+                    "previous": uids[here - 1] if here else None,
+                    "next": uids[here + 1] if here + 1 < len(uids) else None,
+                    "candidate": _candidate(one, verdicts, texts=True),
+                    "parents": parents,
+                },
+            )
 
 
 def _candidate(

@@ -86,12 +86,10 @@ def _questions(name: str, path: Path, texts: Texts) -> Iterator[tuple[str, Any]]
         yield _asked("problem", run=name, place=place), problem
         if texts == "none":
             continue
-        uids = [one["uid"] for one in problem["candidates"]]
-        for uid in uids if texts == "all" else [one for one in uids if one == problem["uid"]]:
-            yield (
-                _asked("candidate", run=name, place=place, uid=uid),
-                _shortened(answers.candidate(path, place, uid)),
-            )
+        uids = {one["uid"] for one in problem["candidates"]}
+        wanted = uids if texts == "all" else uids & {problem["uid"]}
+        for uid, found in answers.candidates(path, place, wanted):
+            yield _asked("candidate", run=name, place=place, uid=uid), _shortened(found)
 
 
 def _asked(question: str, **parameters: Any) -> str:
