@@ -10,14 +10,18 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 TESTS  ?= tests
 
-.PHONY: run test check clean
+.PHONY: browser run test check clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
 	$(BIN)/evolve-llm run $(ARGS)
 
-test: $(VENV)/.test
+test: $(VENV)/.test browser
 	$(BIN)/python -m pytest -n auto --dist loadfile $(TESTS)
+
+browser:  # for tests/view, which are skipped loudly without it
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get install -y -qq chromium >/dev/null || echo "no chromium could be installed"; fi
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

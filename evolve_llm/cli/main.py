@@ -20,8 +20,10 @@ from evolve_llm.cli.listing import list_
 from evolve_llm.cli.plan import plan
 from evolve_llm.cli.problems import problems
 from evolve_llm.cli.regrade import regrade
+from evolve_llm.cli.report import report
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
+from evolve_llm.cli.view import view
 
 app = typer.Typer(
     add_completion=False,
@@ -42,6 +44,8 @@ app.command("credit")(credit)
 app.command("lineage")(lineage)
 app.command("regrade")(regrade)
 app.command("export")(export)
+app.command("view")(view)
+app.command("report")(report)
 app.command("check")(check)
 app.command("doctor")(doctor)
 

@@ -1,0 +1,124 @@
+"""Reading a run a page at a time: every question is one query, and no answer grows with the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.record.reader import StoreReader
+from evolve_llm.record.run_files import connect, read_run_json
+
+LONGEST_PAGE = 200
+
+_MEMBERS = """
+WITH places AS (SELECT ord FROM problems WHERE ord >= :first AND ord < :end),
+members AS (
+    SELECT p.ord AS ord, p.generation AS generation, c.answer_class AS class, c.status AS status,
+        coalesce(v.grade, 'ungraded') AS grade
+    FROM places JOIN populations p ON p.ord = places.ord, json_each(p.members) m
+    JOIN candidates c ON c.ord = p.ord
+        AND c.generation = CAST(substr(m.value, 1, instr(m.value, '.') - 1) AS INTEGER)
+        AND c.slot = CAST(substr(m.value, instr(m.value, '.') + 1) AS INTEGER)
+    LEFT JOIN verdicts v ON v.ord = c.ord AND v.answer = coalesce(c.answer, '') AND c.status != 'failed'),
+classes AS (
+    SELECT ord, generation, class, count(*) AS votes, sum(grade = 'correct') AS correct,
+        sum(grade != 'ungraded') AS graded, sum(status = 'truncated') AS truncated,
+        sum(status = 'failed') AS failed
+    FROM members GROUP BY ord, generation, class),
+ranked AS (
+    SELECT *, max(CASE WHEN class IS NULL THEN 0 ELSE votes END) OVER (PARTITION BY ord, generation) AS top
+    FROM classes),
+cells AS (
+    SELECT ord, generation, sum(votes) AS size, sum(correct) AS correct, sum(graded) AS graded,
+        sum(class IS NOT NULL) AS classes, sum(truncated) AS truncated, sum(failed) AS failed,
+        max(top) AS largest,
+        coalesce(avg(CASE WHEN class IS NOT NULL AND votes = top THEN 1.0 * correct / max(graded, 1) END), 0.0)
+            AS majority
+    FROM ranked GROUP BY ord, generation)
+"""
+
+
+class PagedReader(StoreReader):
+    """A run opened to be looked at, also while another process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UserError where there is no run, StoreError where it is damaged or of another format."""
+        if not (path / "run.json").is_file():
+            raise UserError(f"{path} is not a run directory (it has no run.json)")
+        read_run_json(path)
+        self.path = path
+        self._db = connect(path / "run.db", writable=False)
+
+    def __enter__(self) -> PagedReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._db.close()
+
+    def _dicts(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        self._rows("SELECT 1")  # a damaged file is told in words
+        cursor = self._db.execute(query, parameters)
+        names = [one[0] for one in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def progress(self) -> tuple[int, int]:
+        """(finished generations of all problems, stored completions): what grows while a run goes on."""
+        ((generations, completions),) = self._rows(
+            "SELECT (SELECT count(*) FROM populations), (SELECT count(*) FROM completions)"
+        )
+        return int(generations), int(completions)
+
+    def by_generation(self) -> list[dict[str, Any]]:
+        """Accuracy, majority, diversity and losses of each generation over the problems that finished it.
+
+        ``square`` is the mean square of a problem's accuracy, from which an interval over problems follows.
+        """
+        query = (
+            _MEMBERS
+            + """
+            SELECT generation, count(*) AS problems, sum(graded > 0) AS graded,
+                avg(CASE WHEN graded > 0 THEN 1.0 * correct / graded END) AS accuracy,
+                avg(CASE WHEN graded > 0 THEN 1.0 * correct * correct / graded / graded END) AS square,
+                avg(CASE WHEN graded > 0 THEN correct > 0 END) AS any_correct,
+                avg(CASE WHEN graded > 0 THEN majority END) AS majority,
+                avg(classes) AS classes, sum(truncated) AS truncated, sum(failed) AS failed
+            FROM cells GROUP BY generation ORDER BY generation"""
+        )
+        return self._dicts(query, first=0, end=2**62)
+
+    def heat(self, first: int, count: int) -> list[dict[str, Any]]:
+        """Each finished generation of a page of problems: its size, correct members and largest class."""
+        end = first + min(count, LONGEST_PAGE)
+        query = _MEMBERS + (
+            "SELECT ord, generation, size, correct, graded, classes, largest FROM cells ORDER BY ord, generation"
+        )
+        return self._dicts(query, first=first, end=end)
+
+    def page(self, first: int, count: int) -> list[dict[str, Any]]:
+        """The place, id, answer and verdict of a page of problems."""
+        query = """
+            SELECT p.ord AS place, p.id AS id, a.uid AS uid, a.answer AS answer, v.grade AS grade, v.rule AS rule,
+                a.ord IS NOT NULL AS finished
+            FROM problems p LEFT JOIN answers a ON a.ord = p.ord
+            LEFT JOIN verdicts v ON v.ord = p.ord AND v.answer = coalesce(a.answer, '') AND a.uid IS NOT NULL
+            WHERE p.ord >= :first AND p.ord < :end ORDER BY p.ord"""
+        return self._dicts(query, first=first, end=first + min(count, LONGEST_PAGE))
+
+    def problem(self, place: int) -> dict[str, Any]:
+        """One problem as JSON keeps it. Raises UserError where the run has no such place."""
+        rows = self._rows("SELECT body FROM problems WHERE ord = ?", place)
+        if not rows:
+            raise UserError(f"{self.path} has no problem number {place}")
+        found: dict[str, Any] = json.loads(rows[0][0])
+        return found
+
+    def members(self, place: int) -> list[tuple[int, list[str]]]:
+        """(generation, uids of its members) of each finished generation of a problem."""
+        query = "SELECT generation, members FROM populations WHERE ord = ? ORDER BY generation"
+        return [(generation, json.loads(listed)) for generation, listed in self._rows(query, place)]

@@ -1,0 +1,133 @@
+"""What the pages ask of a run, as plain data. The server and the report both answer from here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.nouns.errors import EvolveError, UserError
+from evolve_llm.nouns.verdict import Verdict
+from evolve_llm.record.paging import PagedReader
+from evolve_llm.record.run_files import read_run_json
+
+PAGE = 50
+"""Problems on a page of the run."""
+
+
+def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """One line of the table of runs. A directory that cannot be read is a line that says why."""
+    try:
+        config = read_run_json(path)["config"]
+        with PagedReader(path) as reader:
+            generations = reader.by_generation() if generations is None else generations
+            spent, finished = reader.spent(), len(reader.finished())
+        return {
+            "name": name,
+            "preset": config["preset"]["name"],
+            "model": config["model"],
+            "seed": config["seed"],
+            "problems": config["problems"]["count"],
+            "finished": finished,
+            "tokens": spent,
+            "first": generations[0]["accuracy"] if generations else None,
+            "last": generations[-1]["accuracy"] if generations else None,
+        }
+    except EvolveError as error:
+        return {"name": name, "error": str(error)}
+    except (KeyError, TypeError) as error:
+        return {"name": name, "error": f"{path / 'run.json'} lacks {error}"}
+
+
+def run(name: str, path: Path) -> dict[str, Any]:
+    """A run's settings and the course of its generations."""
+    described = read_run_json(path)
+    with PagedReader(path) as reader:
+        generations = reader.by_generation()
+        tokens: dict[int, int] = {}
+        for generation, _, _, prompt, completion, _ in reader.tokens():
+            tokens[generation] = tokens.get(generation, 0) + prompt + completion
+    for row in generations:
+        row["tokens"] = tokens.get(row["generation"], 0)
+    return {**summary(name, path, generations), "config": described["config"], "generations": generations}
+
+
+def problems(path: Path, first: int) -> dict[str, Any]:
+    """A page of problems: their answers, and their cells of the heat-map."""
+    with PagedReader(path) as reader:
+        rows, total = reader.page(first, PAGE), reader.count_problems()
+        return {"first": first, "page": PAGE, "total": total, "rows": rows, "heat": reader.heat(first, PAGE)}
+
+
+def problem(path: Path, place: int) -> dict[str, Any]:
+    """A problem, its generations and everyone born in it, without texts."""
+    with PagedReader(path) as reader:
+        body = reader.problem(place)
+        verdicts = reader.verdicts(place)
+        born = [_candidate(one, verdicts) for one in reader.candidates(place)]
+        members = reader.members(place)
+        uid, answer = reader.answers().get(place, (None, None))
+    shown = {key: body.get(key) for key in ("id", "question", "reference", "grader", "format")}
+    return {
+        **shown,
+        "place": place,
+        "answer": answer,
+        "uid": uid,
+        "candidates": born,
+        "generations": [{"generation": generation, "members": uids} for generation, uids in members],
+    }
+
+
+def candidate(path: Path, place: int, uid: str) -> dict[str, Any]:
+    """A candidate beside its parents, with all their texts. Raises UserError where there is none of this name."""
+    for _, found in candidates(path, place, (uid,)):
+        return found
+    raise UserError(f"problem {place} has no candidate {uid!r}")
+
+
+def candidates(path: Path, place: int, wanted: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same of several candidates of a problem, whose texts are read once."""
+    with PagedReader(path) as reader:
+        body = reader.problem(place)
+        verdicts = reader.verdicts(place)
+        born = {one.uid: one for one in reader.candidates(place, texts=True)}
+    uids = list(born)
+    for here, (uid, one) in enumerate(born.items()):
+        if uid in wanted:
+            parents = [_candidate(born[name], verdicts, texts=True) for name in one.parents if name in born]
+            yield (
+                uid,
+                {
+                    "problem": body["id"],
+                    "place": place,
+                    "previous": uids[here - 1] if here else None,
+                    "next": uids[here + 1] if here + 1 < len(uids) else None,
+                    "candidate": _candidate(one, verdicts, texts=True),
+                    "parents": parents,
+                },
+            )
+
+
+def _candidate(
+    one: Candidate, verdicts: Mapping[str | None, Verdict], *, texts: bool = False
+) -> dict[str, Any]:
+    verdict = None if one.failed else verdicts.get(one.answer)
+    found = {
+        "uid": one.uid,
+        "generation": one.generation,
+        "slot": one.slot,
+        "operator": one.operator,
+        "parents": list(one.parents),
+        "status": one.status.value,
+        "reason": one.reason,
+        "answer": one.answer,
+        "class": one.answer_class,
+        "grade": verdict.grade.value if verdict else None,
+        "rule": verdict.rule if verdict else None,
+        "detail": verdict.detail if verdict else None,
+        "prompt_tokens": one.prompt_tokens,
+        "completion_tokens": one.completion_tokens,
+        "copied": one.copied,
+    }
+    return found | {"text": one.text, "thinking": one.reasoning} if texts else found
