@@ -5,13 +5,15 @@ child has r right parents with the hypergeometric probability of drawing r from 
 p(r). Children are independent given the population, so the next m is binomial, and the chain over m is exact: no
 simulation. This is a Wright-Fisher model (Wright 1931, Genetics 16) in which p(r) takes the place of selection.
 
-What is fitted: p(r), by kinds of problems (how many of generation 0 were right), each kind drawn towards the run's own
-p(r), and for each problem the chance that a first chain is right. What is assumed: that a chain is right or wrong and
-nothing between, and that p depends on the parents alone and not on the generation.
+What is fitted, by empirical Bayes: for each problem p(r), drawn towards the p(r) of all problems as far as their
+differences allow (a beta-binomial whose strength is the likeliest of a grid), and the chance that a first chain is
+right. What is assumed: that a chain is right or wrong and nothing between, and that p depends on the problem and on
+the number of right parents alone, not on their places or on the generation.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import defaultdict
@@ -23,7 +25,7 @@ import numpy as np
 
 from evolve_llm.analysis.credit import Child, read_children
 from evolve_llm.analysis.run import Run
-from evolve_llm.analysis.stats import Interval
+from evolve_llm.analysis.stats import Interval, mean_interval
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.verdict import Grade
 
@@ -32,13 +34,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-PSEUDO_CHILDREN = 10.0
-"""How many children the run's own p(r) counts for in a kind of problems of which few were seen."""
-
-KINDS = 3
-"""Kinds of problems: none right in generation 0, and two halves of the others."""
-
-RESAMPLES = 200
+STRENGTHS = (2.0, 5.0, 10.0, 20.0, 50.0, 200.0, 1000.0)
+"""How many children the curve of all problems may count for in each problem's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +63,17 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The fitted model. ``curves[kind]`` maps (K, r) to p; ``starts[kind]`` are its problems."""
+    """The fitted model: for each problem its first generation, and p by (K, r)."""
 
+    starts: tuple[Start, ...]
     curves: tuple[Mapping[tuple[int, int], float], ...]
-    starts: tuple[tuple[Start, ...], ...]
     prior: tuple[float, float]
     tokens: Tokens
 
-    def chance(self, kind: int, k: int, r: int) -> float:
-        """p(child right | r of k parents right) for a kind of problems.
-
-        Where the runs had no such K, the curve of the nearest K is read at the same share of right parents, linearly
-        between its points: a guess that only a run with that K can check.
-        """
-        return _read(self.curves[kind], k, r)
+    @property
+    def parents(self) -> frozenset[int]:
+        """Every K that was measured."""
+        return frozenset(k for k, _ in self.curves[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,85 +105,62 @@ def fit(runs: Sequence[Run]) -> Model:
 
 def fitted(children: Sequence[Child], starts: Sequence[Start], tokens: Tokens) -> Model:
     """The model of these children and first generations."""
-    kinds = _kinds(starts)
-    kind_of = {start.problem: kind for kind, group in enumerate(kinds) for start in group}
-    pooled = _counts(children)
-    own = [
-        _counts([one for one in children if kind_of.get(one.problem) == kind]) for kind in range(len(kinds))
-    ]
-    whole = {key: right / count for key, (right, count) in pooled.items()}
+    own: dict[str, list[Child]] = defaultdict(list)
+    for one in children:
+        own[one.problem].append(one)
+    whole = {key: right / count for key, (right, count) in _counts(children).items()}
+    counts = [_counts(own[one.problem]) for one in starts]
+    strength = _strength(counts, whole)
     curves = tuple(
         {
-            key: (counts.get(key, (0, 0))[0] + PSEUDO_CHILDREN * p)
-            / (counts.get(key, (0, 0))[1] + PSEUDO_CHILDREN)
+            key: (each.get(key, (0, 0))[0] + strength * p) / (each.get(key, (0, 0))[1] + strength)
             for key, p in whole.items()
         }
-        for counts in own
+        for each in counts
     )
-    return Model(curves, kinds, _beta(starts), tokens)
+    return Model(tuple(starts), curves, _beta(starts), tokens)
 
 
-def predict(model: Model, n: int, k: int, t: int) -> tuple[float, ...]:
-    """Expected pass@1 of generations 0 to t - 1, a mean over the model's problems. Raises ValueError for k > n."""
+def predict(model: Model, n: int, k: int, t: int) -> Floats:
+    """Expected pass@1 of each problem (rows) in generations 0 to t - 1. Raises ValueError for k > n.
+
+    Where the model knows no such K, p is read off the nearest one at the same share of right parents, linearly
+    between its points: a guess that only a run with that K can check.
+    """
     if not 1 <= k <= n or t < 1:
         raise ValueError(f"predicting needs 1 <= K <= N and T >= 1, got N={n}, K={k}, T={t}")
     members = np.arange(n + 1) / n
-    totals = np.zeros(t)
-    for kind, group in enumerate(model.starts):
-        if not group:
-            continue
-        state = _first(model, group, n)
-        step = transition([model.chance(kind, k, r) for r in range(k + 1)], n)
+    found: Floats = np.zeros((len(model.starts), t))
+    for place, (start, known) in enumerate(zip(model.starts, model.curves, strict=True)):
+        state = _first(model.prior, start, n)
+        step = transition([_read(known, k, r) for r in range(k + 1)], n)
         for generation in range(t):
-            totals[generation] += float(state @ members)
+            found[place, generation] = state @ members
             state = state @ step
-    return tuple(float(one) for one in totals / sum(map(len, model.starts)))
+    return found
 
 
 def transition(chances: Sequence[float], n: int) -> Floats:
     """P[m, m']: from m right members of n to m', where ``chances[r]`` is p(r) and K = len(chances) - 1."""
-    from scipy import stats
+    from scipy import special
 
-    k, m = len(chances) - 1, np.arange(n + 1)
-    right: Floats = np.zeros(n + 1)
-    for r, p in enumerate(chances):
-        right += p * stats.hypergeom.pmf(r, n, m, k)
-    found: Floats = np.asarray(stats.binom.pmf(m[None, :], n, np.clip(right, 0.0, 1.0)[:, None]), dtype=float)
+    right = np.clip(_drawn(n, len(chances) - 1) @ np.asarray(chances), 0.0, 1.0)[:, None]
+    m = np.arange(n + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = special.binom(n, m) * right**m * (1 - right) ** (n - m)
     return found
 
 
-def predictions(
-    runs: Sequence[Run], settings: Sequence[tuple[int, int, int]], *, seed: int = 0
-) -> list[Prediction]:
-    """The expected curves of several (N, K, T). Intervals: problems are resampled, and the model is fitted anew."""
-    children, _ = read_children(runs)
-    model = fit(runs)
-    starts = list(itertools.chain.from_iterable(model.starts))
-    by_problem: dict[str, list[Child]] = defaultdict(list)
-    for one in children:
-        by_problem[one.problem].append(one)
-    random = np.random.default_rng(seed)
-    spread: list[list[tuple[float, ...]]] = [[] for _ in settings]
-    for _ in range(RESAMPLES):
-        drawn = [starts[place] for place in random.integers(len(starts), size=len(starts))]
-        copies = [Start(f"{number}", one.right, one.graded) for number, one in enumerate(drawn)]
-        again = [
-            _moved(child, f"{number}")
-            for number, one in enumerate(drawn)
-            for child in by_problem[one.problem]
-        ]
-        if not again:
-            continue
-        resampled = fitted(again, copies, model.tokens)
-        for place, (n, k, t) in enumerate(settings):
-            spread[place].append(predict(resampled, n, k, t))
-    known = {key[0] for key in model.curves[0]}
+def predictions(model: Model, settings: Sequence[tuple[int, int, int]]) -> list[Prediction]:
+    """The expected curves of several (N, K, T), their intervals over problems: what other problems of the kind give."""
     found = []
-    for (n, k, t), drawn_curves in zip(settings, spread, strict=True):
-        low, high = np.percentile(np.asarray(drawn_curves), [2.5, 97.5], axis=0)
-        intervals = tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
-        pass_1 = predict(model, n, k, t)
-        found.append(Prediction(n, k, t, pass_1, intervals, model.tokens.spent(n, k, t), k in known))
+    for n, k, t in settings:
+        each = predict(model, n, k, t)
+        intervals = [mean_interval([float(one) for one in column]) or (0.0, 1.0) for column in each.T]
+        means = tuple(float(one) for one in each.mean(axis=0))
+        found.append(
+            Prediction(n, k, t, means, tuple(intervals), model.tokens.spent(n, k, t), k in model.parents)
+        )
     return found
 
 
@@ -203,7 +174,7 @@ def best_settings(model: Model, budget: float, *, shown: int = 5) -> list[tuple[
         affordable = [t for t in range(2, 21) if model.tokens.spent(n, k, t) <= budget]
         if k > n or not affordable:
             continue
-        expected = predict(model, n, k, affordable[-1])
+        expected = [float(one) for one in predict(model, n, k, affordable[-1]).mean(axis=0)]
         found += [(n, k, t, expected[t - 1], model.tokens.spent(n, k, t)) for t in affordable]
     found.sort(key=lambda one: (-round(one[3], 3), one[4]))
     return found[:shown]
@@ -229,11 +200,31 @@ def _read(known: Mapping[tuple[int, int], float], k: int, r: int) -> float:
     return float(np.interp(r / k, [x for x, _ in points], [p for _, p in points]))
 
 
-def _kinds(starts: Sequence[Start]) -> tuple[tuple[Start, ...], ...]:
-    none = tuple(one for one in starts if not one.right)
-    some = sorted((one for one in starts if one.right), key=lambda one: (one.right / one.graded, one.problem))
-    half = len(some) // 2
-    return (none, tuple(some[:half]), tuple(some[half:]))
+def _strength(
+    counts: Sequence[Mapping[tuple[int, int], tuple[int, int]]], whole: Mapping[tuple[int, int], float]
+) -> float:
+    """How far problems are alike: the likeliest strength of a beta distribution about the common curve."""
+    from scipy import stats
+
+    def likelihood(strength: float) -> float:
+        total = 0.0
+        for each in counts:
+            for key, (right, count) in each.items():
+                p = min(max(whole[key], 1e-4), 1 - 1e-4)
+                total += float(stats.betabinom.logpmf(right, count, strength * p, strength * (1 - p)))
+        return total
+
+    return max(STRENGTHS, key=likelihood)
+
+
+@functools.lru_cache(maxsize=64)
+def _drawn(n: int, k: int) -> Floats:
+    """[m, r]: the probability that r of k parents drawn from n members, m of them right, are right."""
+    from scipy import stats
+
+    m, r = np.arange(n + 1)[:, None], np.arange(k + 1)[None, :]
+    found: Floats = np.asarray(stats.hypergeom.pmf(r, n, m, k), dtype=float)
+    return found
 
 
 def _beta(starts: Sequence[Start]) -> tuple[float, float]:
@@ -250,21 +241,14 @@ def _beta(starts: Sequence[Start]) -> tuple[float, float]:
     return mean * strength, (1 - mean) * strength
 
 
-def _first(model: Model, group: Sequence[Start], n: int) -> Floats:
-    """How many problems of a kind begin with m right members of n: each problem's own beta-binomial."""
+def _first(prior: tuple[float, float], start: Start, n: int) -> Floats:
+    """The distribution of the right members of n in generation 0, given those that were seen."""
     from scipy import stats
 
-    a, b = model.prior
-    state: Floats = np.zeros(n + 1)
-    for (right, graded), count in _tally(group).items():
-        state += count * stats.betabinom.pmf(np.arange(n + 1), n, a + right, b + graded - right)
-    return state
-
-
-def _tally(group: Sequence[Start]) -> dict[tuple[int, int], int]:
-    found: dict[tuple[int, int], int] = defaultdict(int)
-    for one in group:
-        found[one.right, one.graded] += 1
+    a, b = prior
+    found: Floats = np.asarray(
+        stats.betabinom.pmf(np.arange(n + 1), n, a + start.right, b + start.graded - start.right), dtype=float
+    )
     return found
 
 
@@ -306,10 +290,6 @@ def _tokens(runs: Sequence[Run]) -> Tokens:
         design, np.array([tokens for _, tokens in prompts], dtype=float), rcond=None
     )
     return Tokens(max(0.0, float(base)), max(0.0, float(each)), float(np.mean(completions)))
-
-
-def _moved(child: Child, problem: str) -> Child:
-    return Child(problem, child.generation, child.operator, child.right, child.parents, child.lengths)
 
 
 def plain(found: Prediction) -> dict[str, Any]:

@@ -15,9 +15,8 @@ def predict(runs: Sequence[Path], n: int, k: int, t: int, budget: int | None, *,
     from evolve_llm.analysis.drift import best_settings, fit, plain, predictions
     from evolve_llm.analysis.run import Run
 
-    found = [Run(path) for path in runs]
-    model = fit(found)
-    (expected,) = predictions(found, [(n, k, t)])
+    model = fit([Run(path) for path in runs])
+    (expected,) = predictions(model, [(n, k, t)])
     spent = budget if budget is not None else expected.tokens
     best = best_settings(model, spent)
     data: dict[str, Any] = {
@@ -38,8 +37,8 @@ def predict(runs: Sequence[Path], n: int, k: int, t: int, budget: int | None, *,
         print_json(data)
         return
     out = console()
-    out.print(styled(f"expected for N={n}, K={k}, T={t}, parents drawn uniformly, {expected.tokens:,.0f} tokens a problem",
-                     "bold"), soft_wrap=True)  # fmt: skip
+    setting = f"N={n}, K={k}, T={t}, parents drawn uniformly, {expected.tokens:,.0f} tokens a problem"
+    out.print(styled(f"expected for {setting}", "bold"), soft_wrap=True)
     table = make_table([("gen", "right"), ("pass@1", "right"), ("95 %", "right")])
     for number, (value, (low, high)) in enumerate(zip(expected.pass_1, expected.intervals, strict=True)):
         table.add_row(str(number), share(value), f"{low:.2f}–{high:.2f}")
