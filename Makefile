@@ -21,7 +21,7 @@ test: $(VENV)/.test browser
 
 browser:  # for tests/view, which are skipped loudly without it
 	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get install -y -qq chromium >/dev/null || echo "no chromium could be installed"; fi
+	  { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null || echo "no chromium could be installed"; fi
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -64,7 +64,7 @@ $(VENV)/.vllm: | $(VENV)
 # installed (no root, no Debian) the tests of the filter are skipped and say so.
 $(VENV)/.seccomp: | $(VENV)
 	@test "$$(uname)" != Linux || $(BIN)/python -c 'import pyseccomp' 2>/dev/null || \
-	  { echo "installing libseccomp2" && apt-get install --quiet --yes libseccomp2 >/dev/null; } || \
+	  { echo "installing libseccomp2" && { apt-get update -qq && apt-get install --quiet --yes libseccomp2; } >/dev/null; } || \
 	  echo "libseccomp cannot be installed here: the tests of the sandbox's filter of system calls will be skipped"
 	touch $@
 

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evolve_llm.analysis.pairing import (
     Metric,
@@ -34,7 +34,11 @@ from evolve_llm.analysis.stats import (
     sign_flip_test,
     standard_deviation,
 )
+from evolve_llm.basics.html import table
 from evolve_llm.nouns.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Moment = Literal["generation", "end", "equal tokens"]
 
@@ -111,6 +115,26 @@ class Comparison:
     def plain(self) -> dict[str, Any]:
         """As plain data: what ``evolve-llm compare --json`` prints."""
         return asdict(self)
+
+    def frame(self) -> pd.DataFrame:
+        """A pandas data frame with a row for each contrast, metric and moment.
+
+        ``evolve_llm.analysis.frames`` lists the columns. Raises UserError without pandas.
+        """
+        from evolve_llm.analysis.frames import comparison_frame
+
+        return comparison_frame(self)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (contrast.label, row.metric, row.moment, found.baseline, found.value, found.difference,
+             "" if found.interval is None else f"{found.interval[0]:+.3f} to {found.interval[1]:+.3f}", found.p_holm)
+            for contrast in self.contrasts
+            for row in contrast.rows
+            if (found := row.estimate) is not None
+        ]  # fmt: skip
+        names = ("run", "metric", "after", self.baseline, "run's", "difference", "95 %", "p (Holm)")
+        return table(f"against {self.baseline}: {self.problems} problems", names, rows)
 
     def to_json(self) -> str:
         """The result of ``plain`` as one line of JSON."""

@@ -12,6 +12,7 @@ from evolve_llm.analysis.attempts import further_attempts
 from evolve_llm.analysis.health import population_health, takeover_time
 from evolve_llm.analysis.metrics import GenerationMetrics, mean, measure
 from evolve_llm.analysis.readings import CountedReading, readings
+from evolve_llm.basics.html import table
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.problem import Problem
@@ -21,6 +22,7 @@ from evolve_llm.record.store import Store, StoredPopulation
 
 if TYPE_CHECKING:
     import networkx as nx
+    import pandas as pd
     from deap import tools
 
     from evolve_llm.analysis.logbook import Replayed
@@ -265,6 +267,25 @@ class Run:
                 for key in ("prompt", "completion", "cached")
             },
         }
+
+    def frame(self, *, texts: bool = False) -> pd.DataFrame:
+        """A pandas data frame with a row for every member of every finished population.
+
+        ``evolve_llm.analysis.frames`` lists the columns. Raises UserError without pandas.
+        """
+        from evolve_llm.analysis.frames import candidates_frame
+
+        return candidates_frame(self, texts=texts)
+
+    def _repr_html_(self) -> str:
+        rows = [row.plain() for row in self.generations()]
+        names = ("generation", "problems", "pass@1", "pass@N", "majority", "distinct", "truncated", "failed",
+                 "prompt_tokens", "completion_tokens")  # fmt: skip
+        preset = self.config["preset"]["name"]
+        title = f"{preset} on {self.config['model']}, seed {self.config['seed']}: {self.path}"
+        return table(
+            title, [one.replace("_", " ") for one in names], [[row[one] for one in names] for row in rows]
+        )
 
     def to_json(self) -> str:
         """The result of ``plain`` as one line of JSON."""

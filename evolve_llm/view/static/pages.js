@@ -28,7 +28,7 @@ export async function runPage(name, first, redraw) {
   const list = table([["", "number"], ["problem"], ["answer"], ["verdict"], ["rule"]], page.rows.map((one) => [one.place,
     link([name, "problem", one.place], one.id), cut(one.answer), h("span", { class: one.grade === "correct" ? "good" : one.grade === "incorrect" ? "bad" : "soft" },
       one.grade ?? (one.finished ? "–" : "running")), one.rule ?? "–"]));
-  const turn = h("p", {}, `Problems ${page.first} to ${page.first + page.rows.length - 1} of ${page.total}. `,
+  const turn = h("p", {}, `Problems ${page.first + 1} to ${page.first + page.rows.length} of ${page.total}. `,
     page.first > 0 ? [link([name, "from", Math.max(0, page.first - page.page)], "previous"), " "] : null,
     page.first + page.page < page.total ? link([name, "from", page.first + page.page], "next") : null);
   const preset = run.config.preset;

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evolve_llm.grading import sandbox
+from evolve_llm.grading import sandbox, syscalls
 from evolve_llm.grading.base import Grade, Isolation, Verdict
 from evolve_llm_problems.code import asserts
 from evolve_llm_problems.code.behaviour import behaviour, canonical_text
@@ -37,6 +37,10 @@ class CodeGrader:
         """Seconds all tests of a program may take at the very most; their own limits end it long before."""
         count = 100 if not isinstance(reference, Mapping) else _count(reference)
         return min(3600.0, 120.0 + 6 * self.limits.wall + count * self.limits.cpu)
+
+    def warm(self, reference: Any) -> None:  # noqa: ARG002 - the contract's signature
+        """Make the filter of system calls once in a grading process, and not for each program."""
+        syscalls.missing()
 
     def quick(self, answer: str, reference: Any) -> Verdict | None:  # noqa: ARG002 - the contract's signature
         """Never: a program has to be run."""
