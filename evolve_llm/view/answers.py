@@ -11,9 +11,13 @@ from evolve_llm.nouns.errors import EvolveError, UserError
 from evolve_llm.nouns.verdict import Verdict
 from evolve_llm.record.paging import PagedReader
 from evolve_llm.record.run_files import read_run_json
+from evolve_llm.scheme import registry
 
 PAGE = 50
 """Problems on a page of the run."""
+
+GRIDS, SIDE = 24, 60
+"""The most grids of colours that are drawn of one text, and the most rows and cells of each."""
 
 
 def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
@@ -71,6 +75,7 @@ def problem(path: Path, place: int) -> dict[str, Any]:
     shown = {key: body.get(key) for key in ("id", "question", "reference", "grader", "format")}
     return {
         **shown,
+        "grids": _grids(body.get("format"), body["question"]),
         "place": place,
         "answer": answer,
         "uid": uid,
@@ -92,10 +97,10 @@ def candidates(path: Path, place: int, wanted: Collection[str]) -> Iterator[tupl
         body = reader.problem(place)
         verdicts = reader.verdicts(place)
         born = {one.uid: one for one in reader.candidates(place, texts=True)}
-    uids = list(born)
+    uids, form = list(born), body.get("format")
     for here, (uid, one) in enumerate(born.items()):
         if uid in wanted:
-            parents = [_candidate(born[name], verdicts, texts=True) for name in one.parents if name in born]
+            parents = [_with_text(born[name], verdicts, form) for name in one.parents if name in born]
             yield (
                 uid,
                 {
@@ -103,17 +108,29 @@ def candidates(path: Path, place: int, wanted: Collection[str]) -> Iterator[tupl
                     "place": place,
                     "previous": uids[here - 1] if here else None,
                     "next": uids[here + 1] if here + 1 < len(uids) else None,
-                    "candidate": _candidate(one, verdicts, texts=True),
+                    "candidate": _with_text(one, verdicts, form),
                     "parents": parents,
                 },
             )
 
 
-def _candidate(
-    one: Candidate, verdicts: Mapping[str | None, Verdict], *, texts: bool = False
-) -> dict[str, Any]:
+def _with_text(one: Candidate, verdicts: Mapping[str | None, Verdict], form: str | None) -> dict[str, Any]:
+    texts = {"text": one.text, "thinking": one.reasoning, "grids": _grids(form, one.answer)}
+    return _candidate(one, verdicts) | texts
+
+
+def _grids(form: str | None, text: str | None) -> list[list[list[int]]]:
+    """The grids of colours in a text, where its format knows such: at most GRIDS, cut to SIDE by SIDE cells."""
+    if form is None or text is None or form not in registry.available("answer format"):
+        return []
+    pictures = registry.load("answer format", form).pictures
+    found = pictures(text) if pictures is not None else []
+    return [[list(row[:SIDE]) for row in one.rows[:SIDE]] for one in found[:GRIDS]]
+
+
+def _candidate(one: Candidate, verdicts: Mapping[str | None, Verdict]) -> dict[str, Any]:
     verdict = None if one.failed else verdicts.get(one.answer)
-    found = {
+    return {
         "uid": one.uid,
         "generation": one.generation,
         "slot": one.slot,
@@ -130,4 +147,3 @@ def _candidate(
         "completion_tokens": one.completion_tokens,
         "copied": one.copied,
     }
-    return found | {"text": one.text, "thinking": one.reasoning} if texts else found

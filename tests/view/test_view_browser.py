@@ -87,6 +87,8 @@ def address(runs: Path) -> Iterator[str]:
 
 def _go(page: Any, address: str, where: str) -> None:
     page.goto(address)
+    page.wait_for_selector("main h1")
+    page.goto("about:blank")  # else the heading of the page before is taken for this one's
     page.goto(address.split("?")[0] + where)
     page.wait_for_selector("main h1")
 
@@ -174,3 +176,19 @@ def test_a_flys_run_is_watched_live(page: Any, tmp_path: Path) -> None:
         run.wait(60)
         server.terminate()
         server.wait(20)
+
+
+def test_grids_are_drawn_in_colours(page: Any, tmp_path: Path) -> None:
+    from evolve_llm import evolve
+    from evolve_llm.nouns.problem import Problem
+
+    task = Problem("g", "Input:\n1 2 0\n3 4 0\nWhat next?", "grid", "grid", [[4, 3, 0], [2, 1, 0]])
+    run = evolve([task], "rsa", "scripted", out=tmp_path / "run", population=2, parents=1, generations=2)
+    out = tmp_path / "grids.html"
+    report.write([run.path], out, texts="all")
+    page.goto(f"{out.as_uri()}#/run/problem/0")
+    page.wait_for_selector(".grids rect")
+    assert page.locator(".grids rect").count() == 6
+    colours = page.locator(".grids rect").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")
+    assert colours[:2] == ["rgb(0, 116, 217)", "rgb(255, 65, 54)"]
+    page.screenshot(path=str(tmp_path / "grids.png"))

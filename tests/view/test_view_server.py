@@ -95,3 +95,17 @@ def test_a_link_that_leads_outside_is_no_run(tmp_path: Path, runs: Path) -> None
     (tmp_path / "near").mkdir()
     (tmp_path / "near" / "run.json").symlink_to(runs / "hostile" / "run.json")
     assert find_runs([tmp_path]) == {}
+
+
+def test_grids_are_told_as_numbers_where_the_format_knows_them(tmp_path: Path) -> None:
+    from evolve_llm import evolve
+    from evolve_llm.nouns.problem import Problem
+    from evolve_llm.view import answers
+
+    task = Problem("g", "Input:\n1 2\n3 4\nWhat next?", "grid", "grid", [[4, 3], [2, 1]])
+    run = evolve([task], "rsa", "scripted", out=tmp_path / "run", population=2, parents=1, generations=2)
+    assert answers.problem(run.path, 0)["grids"] == [[[1, 2], [3, 4]]]
+    found = answers.candidate(run.path, 0, "1.0")
+    assert isinstance(found["candidate"]["grids"], list)
+    assert answers._grids("grid", "<answer>\n1 2\n3 4\n</answer>") == [[[1, 2], [3, 4]]]
+    assert answers._grids("boxed", "1 2\n3 4") == answers._grids("gone", "1 2\n3 4") == []

@@ -1,7 +1,7 @@
 // The pages: each asks for its data and gives back an element.
 import { get, follow } from "./source.js";
 import { h, link, address, table, share, cut } from "./dom.js";
-import { curves, river, heat, lineage, classesOf, key } from "./pictures.js";
+import { curves, river, heat, lineage, grids, classesOf, key } from "./pictures.js";
 import { passages } from "./passages.js";
 
 export async function runsPage() {
@@ -49,7 +49,7 @@ export async function problemPage(name, place, chosen) {
       ["Click a candidate, and its ancestors light up. Filled marks are correct."]));
   };
   draw(chosen);
-  return { element: h("div", {}, h("h1", {}, problem.id), h("h2", {}, "Question"), h("pre", { tabindex: "0" }, problem.question),
+  return { element: h("div", {}, h("h1", {}, problem.id), h("h2", {}, "Question"), h("pre", { tabindex: "0" }, problem.question), grids(problem.grids),
     h("p", {}, "Reference: ", cut(JSON.stringify(problem.reference), 300), h("br"), "Answer: ", cut(problem.answer, 300), problem.uid ? [" from ", link([name, "candidate", place, problem.uid], problem.uid)] : null),
     problem.generations.length ? [h("h2", {}, "Votes"), h("div", { class: "figures" }, river(problem, classes)),
       h("p", {}, classes.slice(0, 7).map((one, i) => key(i, cut(one, 60))), key(7, "others, and no answer"))] : null,
@@ -74,8 +74,8 @@ export async function candidatePage(name, place, uid) {
   return { keys: { ArrowLeft: found.previous, ArrowRight: found.next }, go: (to) => address([name, "candidate", place, to]),
     element: h("div", {}, h("h1", {}, `Candidate ${one.uid} of ${found.problem}`),
       h("p", {}, step(found.previous, "← previous"), " · ", step(found.next, "next →"), " · ", link([name, "problem", place, one.uid], "in its lineage")),
-      facts(one), thinking(one), text,
+      facts(one), grids(one.grids), thinking(one), text,
       found.parents.length ? h("h2", {}, "Its parents. Passages of four words and more that it shares have the parent's colour.") : null,
       h("div", { class: "beside" }, found.parents.map((parent, i) => h("section", {}, h("h3", {}, h("mark", { class: `p${i % 6}` }, link([name, "candidate", place, parent.uid], parent.uid))),
-        facts(parent), thinking(parent), h("pre", { tabindex: "0" }, parent.text))))) };
+        facts(parent), grids(parent.grids), thinking(parent), h("pre", { tabindex: "0" }, parent.text))))) };
 }
