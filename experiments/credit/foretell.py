@@ -16,7 +16,7 @@ from evolve_llm.analysis.credit import credit
 from evolve_llm.analysis.drift import fit, predictions
 
 FITTED = (16, 4)
-OTHERS = ((8, 4), (16, 2), (32, 4), (16, 1))
+OTHERS = ((8, 4), (16, 2))
 GENERATIONS = 6
 
 
