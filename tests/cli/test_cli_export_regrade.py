@@ -237,4 +237,5 @@ def test_runs_without_references_have_no_verdicts_to_change(cli: Cli) -> None:
         "references": 0,
         "changed": 0,
         "changes": [],
+        "readings": [],
     }

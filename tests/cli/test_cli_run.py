@@ -26,7 +26,8 @@ def test_json_is_one_object_with_the_documented_keys(run: Run_) -> None:
     found = outcome.json
     assert set(found) == {"run", "generations", "problems", "tokens"}
     assert set(found["run"]) == {
-        "path", "preset", "model", "seed", "problems", "finished", "complete", "accuracy", "oracle", "attempts"
+        "path", "preset", "model", "seed", "problems", "finished", "complete", "accuracy", "oracle", "attempts",
+        "readings",
     }  # fmt: skip
     assert [row["generation"] for row in found["generations"]] == [0, 1, 2]
     assert all(set(row) >= GENERATION_KEYS for row in found["generations"])

@@ -85,7 +85,7 @@ def test_a_chat_is_one_question(messages: list[Any], question: str, answer: str 
         ([said("user", "x"), {"content": "y"}], "a message of role None"),
         ([{"role": ["user"], "content": "x"}], r"a message of role \['user'\]"),
         ([said("user", None)], "something other than text"),
-        ([said("user", [{"type": "image_url", "image_url": "x"}])], "something other than text"),
+        ([said("user", [{"type": "video_url", "video_url": "x"}])], "something other than text and pictures"),
         ([said("user", "x"), said("assistant", None)], "something other than text"),
         (["x"], "a message of the question is of type str"),
     ],

@@ -196,7 +196,7 @@ def test_a_run_read_back_says_what_happened() -> None:
         rows = contents(out)
         assert plain["run"] | {"accuracy": 0} == {
             "path": str(out), "preset": "smoke", "model": "scripted", "seed": 0, "problems": 3, "finished": 3,
-            "complete": True, "accuracy": 0, "oracle": False, "attempts": 1,
+            "complete": True, "accuracy": 0, "oracle": False, "attempts": 1, "readings": [],
         }  # fmt: skip
         assert [row["generation"] for row in plain["generations"]] == [0, 1, 2]
         assert sum(row["failed"] for row in plain["generations"]) == sum(

@@ -90,6 +90,15 @@ PROGRAMS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+INSPECT = """
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import match
+
+@task
+def sums():
+    return Task(dataset=[Sample(input=f"What is {n}+{n}?", target=str(2 * n)) for n in range(3)], scorer=match())
+"""
 ARC = [
     {"id": f"t{n}", "train": [{"input": [[n, 0]], "output": [[0, n]]}],
      "test": [{"input": [[0, n], [n, n]], "output": [[n, 0], [n, n]]}, {"input": [[n]], "output": [[n]]}]}
@@ -121,6 +130,13 @@ def loader(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Callable[[], I
         lines = [{"id": str(n), "question": f"What is {n}+{n}?", "answer": str(2 * n)} for n in range(5)]
         path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
         return lambda: load_problems(str(path))
+    if name == "hf":
+        lines = [{"question": f"What is {n}+{n}?", "answer": str(2 * n)} for n in range(5)]
+        (folder / "train.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        return lambda: load_problems(f"hf:{folder}")
+    if name == "inspect":
+        (folder / "tasks.py").write_text(INSPECT, encoding="utf-8")
+        return lambda: load_problems(f"inspect:{folder / 'tasks.py'}")
     if name in PROGRAMS:
         path = folder / f"{name}.jsonl"
         path.write_text(json.dumps(PROGRAMS[name]), encoding="utf-8")
@@ -141,6 +157,8 @@ def gym(reference: Any) -> str | None:
     """The answer of a Reasoning Gym entry that was drawn with one, a grid, or the letter of an option."""
     if isinstance(reference, list):
         return json.dumps(reference)
+    if isinstance(reference, dict) and "target" in reference:
+        return str(reference["target"])
     if isinstance(reference, dict) and "letter" in reference:
         return str(reference["letter"])
     if isinstance(reference, dict) and isinstance(answer := reference.get("entry", {}).get("answer"), str):
