@@ -44,7 +44,7 @@ def print_generations(out: Console, result: Mapping[str, Any]) -> None:
         out.print(styled(ORACLE, "bold yellow"))
     if result["generations"]:
         out.print(generations_table(result, narrow=out.width < _NARROW))
-        print_readings(out, [reading_of(one) for one in run["readings"]])
+        print_readings(out, [reading_of(one) for one in run.get("readings", ())])
         out.print()
 
 
