@@ -50,8 +50,11 @@ def config_digest(config: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def environment(model: ModelInfo, problems: str | None) -> dict[str, Any]:
-    """Versions and circumstances: recorded beside the configuration, compared only for a warning."""
+def environment(model: ModelInfo | None, problems: str | None) -> dict[str, Any]:
+    """Versions and circumstances: recorded beside the configuration, compared only for a warning.
+
+    ``model`` is None where none was started, because the run is complete.
+    """
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "problems": problems,
@@ -60,7 +63,9 @@ def environment(model: ModelInfo, problems: str | None) -> dict[str, Any]:
         "platform": platform.platform(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "git": git_revision(),
-        "model": {"name": model.name, "context_length": model.context_length, **model.details},
+        "model": {}
+        if model is None
+        else {"name": model.name, "context_length": model.context_length, **model.details},
     }
 
 

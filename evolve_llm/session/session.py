@@ -158,7 +158,8 @@ class Session:
             self._grading.require(self.items)
             require_fit(await self.estimate(), self.scheme)
         assert self.info is not None
-        described = environment(self.info, self.problems if isinstance(self.problems, str) else None)
+        spec = self.problems if isinstance(self.problems, str) else None
+        described = environment(None if complete else self.info, spec)
         self._store = Store.open_for_run(self.path, self.config, described, self.items)
         self.warnings = changes(read_run_json(self.path)["environment"], described)
         if self.info.details.get("seeds") == "none":

@@ -51,6 +51,19 @@ def test_a_finished_problem_is_passed_over_and_an_unfinished_one_told_again() ->
         assert seen == []
 
 
+def test_a_complete_run_that_is_read_again_warns_of_nothing() -> None:
+    """It starts no model, so what a started one says of itself is not there to be compared."""
+
+    async def warnings_of(out: Path) -> list[str]:
+        async with Session(PROBLEMS, "smoke", Scripted(Behaviour(), context_length=4096), out=out) as session:
+            async for _ in session.generations():
+                pass
+            return session.warnings
+
+    with run_directory() as out:
+        assert [asyncio.run(warnings_of(out)) for _ in range(2)] == [[], []]
+
+
 def test_a_complete_run_opens_no_model() -> None:
     class Absent(Scripted):
         async def start(self) -> Any:
