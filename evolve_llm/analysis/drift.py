@@ -122,13 +122,13 @@ def fitted(children: Sequence[Child], starts: Sequence[Start], tokens: Tokens) -
 
 
 def predict(model: Model, n: int, k: int, t: int) -> Floats:
-    """Expected pass@1 of each problem (rows) in generations 0 to t - 1. Raises ValueError for k > n.
+    """Expected pass@1 of each problem (rows) in generations 0 to t - 1. Raises UserError for k > n.
 
     Where the model knows no such K, p is read off the nearest one at the same share of right parents, linearly
     between its points: a guess that only a run with that K can check.
     """
     if not 1 <= k <= n or t < 1:
-        raise ValueError(f"predicting needs 1 <= K <= N and T >= 1, got N={n}, K={k}, T={t}")
+        raise UserError(f"predicting needs 1 <= K <= N and T >= 1, got N={n}, K={k}, T={t}")
     members = np.arange(n + 1) / n
     found: Floats = np.zeros((len(model.starts), t))
     for place, (start, known) in enumerate(zip(model.starts, model.curves, strict=True)):

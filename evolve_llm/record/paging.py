@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.record.reader import StoreReader
-from evolve_llm.record.run_files import connect, read_run_json
+from evolve_llm.record.run_files import connect, read_run_json, store_error
 
 LONGEST_PAGE = 200
 
@@ -62,10 +63,12 @@ class PagedReader(StoreReader):
         self._db.close()
 
     def _dicts(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
-        self._rows("SELECT 1")  # a damaged file is told in words
-        cursor = self._db.execute(query, parameters)
-        names = [one[0] for one in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
+        try:
+            cursor = self._db.execute(query, parameters)
+            names = [one[0] for one in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.Error as error:
+            raise store_error(self.path, error) from error
 
     def progress(self) -> tuple[int, int]:
         """(finished generations of all problems, stored completions): what grows while a run goes on."""

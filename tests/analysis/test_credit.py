@@ -133,7 +133,7 @@ def test_a_model_of_a_known_world_foretells_other_settings() -> None:
     best = drift.best_settings(model, 3000)
     assert best
     assert all(one[4] <= 3000 for one in best)
-    with pytest.raises(ValueError, match="K <= N"):
+    with pytest.raises(UserError, match="K <= N"):
         drift.predict(model, 2, 4, 3)
 
 

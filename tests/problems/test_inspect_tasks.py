@@ -170,11 +170,11 @@ def test_a_scorer_that_hangs_is_ended_and_the_next_answer_is_graded(
 ) -> None:
     from evolve_llm_problems.inspect_tasks.grader import InspectGrader
 
-    monkeypatch.setattr(InspectGrader, "deadline", lambda *_: 4.0)
+    monkeypatch.setattr(InspectGrader, "deadline", lambda *_: 10.0)
     (own,) = load_problems(f"inspect:{tasks}@own")
 
     async def both() -> list[Any]:
-        async with GradingPool(deadline=4) as pool:
+        async with GradingPool(deadline=10) as pool:
             return [await pool.grade(own, "hang"), await pool.grade(own, "true")]
 
     hung, after = asyncio.run(both())

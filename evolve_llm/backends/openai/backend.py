@@ -62,6 +62,9 @@ Value = TypeVar("Value")
 class OpenAI:
     """A model behind an OpenAI-compatible server."""
 
+    pictures = True
+    """Sent as OpenAI's message parts; a model that sees none refuses the request."""
+
     def __init__(self, model: str, options: OpenAIOptions | None = None) -> None:
         self.options = options or OpenAIOptions()
         self.base_url = checked_url(self.options.base_url or os.environ.get("OPENAI_BASE_URL") or None)
@@ -92,9 +95,6 @@ class OpenAI:
         self._asking_load = asyncio.Lock()
         self._is_vllm = False
         self._cache_was_told: bool | None = None
-
-    pictures = True
-    """Sent as OpenAI's message parts; a model that sees none refuses the request."""
 
     async def start(self) -> ModelInfo:
         """Reach the server, find the model there and what the server can tell, without a token.
