@@ -3,6 +3,7 @@
 #   make run     install what the main job needs, and run it
 #   make test    install everything the tests need, and run the whole suite
 #   make check   style, types, import directions, docs (CI runs this after the tests)
+#   make pages   build the pages of view and report again from their source (needs Node; nothing else does)
 
 PYTHON ?= python3
 VENV   := .venv
@@ -10,7 +11,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 TESTS  ?= tests
 
-.PHONY: browser run test check clean
+.PHONY: browser run test check pages clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run
@@ -29,6 +30,9 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/zensical build --strict --clean
+
+pages:
+	cd evolve_llm/view/frontend && npm ci --no-audit --no-fund --loglevel=error && node build.mjs
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache

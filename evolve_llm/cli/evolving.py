@@ -11,11 +11,14 @@ from evolve_llm.cli.text import one_line
 
 if TYPE_CHECKING:
     from evolve_llm.analysis.run import Run
+    from evolve_llm.cli.viewing import Page
     from evolve_llm.session.session import Session
 
 
-def carry_out(session: Session) -> Run:
+def carry_out(session: Session, page: Page | None = None) -> Run:
     """Run a session and return its results. Whatever ends it early is told on standard error.
+
+    ``page`` is opened over the run directory as soon as there is one.
 
     Raises what the session raises, except a spent budget, and typer.Exit after SIGINT or SIGTERM.
     """
@@ -32,6 +35,8 @@ def carry_out(session: Session) -> Run:
         async with session:
             for warning in session.warnings:
                 say(f"warning: since this run began, {warning}")
+            if page is not None:
+                page.open(session.path)
             with progress.live():
                 async for generation in session.generations():
                     progress.finish(generation)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,10 @@ from evolve_llm.cli.console import console, print_json
 from evolve_llm.cli.evolving import carry_out, say_losses
 from evolve_llm.cli.failures import reported
 from evolve_llm.cli.options import JsonFlag, RunFlags, takes_run_flags
+
+if TYPE_CHECKING:
+    from evolve_llm.cli.viewing import Page
+    from evolve_llm.session.session import Session
 
 
 @takes_run_flags
@@ -26,19 +31,34 @@ def run(
             "otherwise none)",
         ),
     ] = None,
+    view: Annotated[
+        bool, typer.Option("--view", help="Open the page of evolve-llm view over the run while it goes on.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Evolve a population of reasoning chains for each problem. The same command resumes the run.
 
     Without flags it runs the fruit fly on twelve bundles of locks, and majority voting beside it.
     """
-    from evolve_llm.cli.beside import carry_out_beside, chosen, print_beside
+    from evolve_llm.cli.beside import chosen
     from evolve_llm.cli.settings import run_session
-    from evolve_llm.cli.tables import print_results
+    from evolve_llm.cli.viewing import Page
 
     rival = chosen(flags, beside)
     session = run_session(flags)
-    finished = carry_out(session)
+    page = Page() if view else None
+    with contextlib.closing(page) if page is not None else contextlib.nullcontext():
+        _run(flags, session, rival, page, json=json)
+        if page is not None:
+            page.stay()
+
+
+def _run(flags: RunFlags, session: Session, rival: str | None, page: Page | None, *, json: bool) -> None:
+    """Carry a session out, and the rival beside it, and print what came."""
+    from evolve_llm.cli.beside import carry_out_beside, print_beside
+    from evolve_llm.cli.tables import print_results
+
+    finished = carry_out(session, page)
     result = finished.plain()
     if not json:
         print_results(console(), result)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.record.reader import StoreReader
 from evolve_llm.record.run_files import connect, read_run_json, store_error
@@ -41,6 +43,32 @@ cells AS (
 """
 
 
+_EFFECTIVE_PARENTS = """
+WITH uses AS (
+    SELECT c.ord AS ord, c.generation AS generation, m.value AS uid, count(*) AS times
+    FROM candidates c JOIN populations p ON p.ord = c.ord AND p.generation = c.generation, json_each(c.parents) m
+    WHERE c.parents != '[]' AND NOT EXISTS (
+        SELECT 1 FROM json_each(c.parents) WHERE value LIKE c.generation || '.%')
+    GROUP BY c.ord, c.generation, m.value)
+SELECT generation, avg(effective) FROM (
+    SELECT generation, 1.0 * sum(times) * sum(times) / sum(times * times) AS effective
+    FROM uses GROUP BY ord, generation)
+GROUP BY generation
+"""
+
+_RIGHT_MINORITY = """
+shares AS (SELECT ord, generation, 1.0 * correct / graded AS now FROM cells WHERE graded > 0),
+steps AS (
+    SELECT s.ord AS ord, s.generation AS generation, coalesce(b.now > 0 AND b.now <= 0.5, 0) AS minority,
+        coalesce(b.now > 0 AND b.now <= 0.5 AND s.now = 0, 0) AS lost
+    FROM shares s LEFT JOIN shares b ON b.ord = s.ord AND b.generation = s.generation - 1)
+"""
+
+
+def _entropy_term(votes: int, total: int) -> float:
+    return -votes / total * math.log2(votes / total)
+
+
 class PagedReader(StoreReader):
     """A run opened to be looked at, also while another process writes it."""
 
@@ -51,6 +79,7 @@ class PagedReader(StoreReader):
         read_run_json(path)
         self.path = path
         self._db = connect(path / "run.db", writable=False)
+        self._db.create_function("entropy_term", 2, _entropy_term, deterministic=True)
 
     def __enter__(self) -> PagedReader:
         return self
@@ -95,6 +124,41 @@ class PagedReader(StoreReader):
         )
         return self._dicts(query, first=0, end=2**62)
 
+    def diversity(self) -> list[dict[str, Any]]:
+        """Diversity of each generation, as ``analysis.health`` measures it, over the problems that finished it.
+
+        ``entropy`` in bits and ``effective_parents`` are means over problems, None where there is nothing to measure.
+        ``minority`` counts the problems whose generation before held right answers in the minority, and ``lost``
+        those of them that hold none now.
+        """
+        query = _MEMBERS + (
+            f""",{_RIGHT_MINORITY},
+            entropies AS (
+                SELECT ord, generation, sum(entropy_term(votes, total)) AS entropy FROM (
+                    SELECT ord, generation, votes, sum(votes) OVER (PARTITION BY ord, generation) AS total
+                    FROM classes WHERE class IS NOT NULL) GROUP BY ord, generation)
+            SELECT c.generation AS generation, avg(e.entropy) AS entropy, sum(s.minority) AS minority,
+                sum(s.lost) AS lost
+            FROM cells c LEFT JOIN entropies e ON e.ord = c.ord AND e.generation = c.generation
+            LEFT JOIN steps s ON s.ord = c.ord AND s.generation = c.generation
+            GROUP BY c.generation ORDER BY c.generation"""
+        )
+        rows = self._dicts(query, first=0, end=2**62)
+        parents = dict(self._rows(_EFFECTIVE_PARENTS))
+        return [{**row, "effective_parents": parents.get(row["generation"])} for row in rows]
+
+    def ends(self) -> list[dict[str, Any]]:
+        """The place, id and last finished generation of each problem that has one, with its answer's grade."""
+        query = (
+            _MEMBERS
+            + """
+            SELECT c.ord AS place, p.id AS id, c.correct AS correct, c.graded AS graded, v.grade AS grade
+            FROM cells c JOIN problems p ON p.ord = c.ord LEFT JOIN answers a ON a.ord = c.ord
+            LEFT JOIN verdicts v ON v.ord = c.ord AND v.answer = coalesce(a.answer, '') AND a.uid IS NOT NULL
+            WHERE c.generation = (SELECT max(generation) FROM populations q WHERE q.ord = c.ord) ORDER BY c.ord"""
+        )
+        return self._dicts(query, first=0, end=2**62)
+
     def heat(self, first: int, count: int) -> list[dict[str, Any]]:
         """Each finished generation of a page of problems: its size, correct members and largest class."""
         end = first + min(count, LONGEST_PAGE)
@@ -119,6 +183,16 @@ class PagedReader(StoreReader):
         if not rows:
             raise UserError(f"{self.path} has no problem number {place}")
         found: dict[str, Any] = json.loads(rows[0][0])
+        return found
+
+    def logprobs(self, place: int, born: Candidate) -> list[float]:
+        """The log-probability of each token of a candidate's last call; empty where the run kept none."""
+        rows = self._rows(
+            "SELECT logprobs FROM completions WHERE ord = ? AND generation = ? AND slot = ? AND purpose = 'vary'"
+            " ORDER BY call DESC LIMIT 1",
+            *(place, born.generation, born.slot),
+        )
+        found: list[float] = json.loads(rows[0][0] or "[]") if rows else []
         return found
 
     def members(self, place: int) -> list[tuple[int, list[str]]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evolve_llm.engine.rebuilding import prompts_of
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import EvolveError, UserError
 from evolve_llm.nouns.verdict import Verdict
@@ -16,6 +18,9 @@ from evolve_llm.scheme import registry
 PAGE = 50
 """Problems on a page of the run."""
 
+RECENT = 60.0
+"""Seconds after the last thing was written for which an unfinished run is said to be running."""
+
 GRIDS, SIDE = 24, 60
 """The most grids of colours that are drawn of one text, and the most rows and cells of each."""
 
@@ -23,7 +28,8 @@ GRIDS, SIDE = 24, 60
 def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """One line of the table of runs. A directory that cannot be read is a line that says why."""
     try:
-        config = read_run_json(path)["config"]
+        described = read_run_json(path)
+        config = described["config"]
         with PagedReader(path) as reader:
             generations = reader.by_generation() if generations is None else generations
             spent, finished = reader.spent(), len(reader.finished())
@@ -31,9 +37,11 @@ def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | No
             "name": name,
             "preset": config["preset"]["name"],
             "model": config["model"],
+            "set": described.get("environment", {}).get("problems"),
             "seed": config["seed"],
             "problems": config["problems"]["count"],
             "finished": finished,
+            "state": _state(path, finished == config["problems"]["count"]),
             "tokens": spent,
             "first": generations[0]["accuracy"] if generations else None,
             "last": generations[-1]["accuracy"] if generations else None,
@@ -42,6 +50,14 @@ def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | No
         return {"name": name, "error": str(error)}
     except (KeyError, TypeError) as error:
         return {"name": name, "error": f"{path / 'run.json'} lacks {error}"}
+
+
+def _state(path: Path, complete: bool) -> str:
+    """``complete``, ``running`` where something was written within the last minute, else ``stopped``."""
+    if complete:
+        return "complete"
+    written = [file.stat().st_mtime for file in (path / "run.db", path / "run.db-wal") if file.exists()]
+    return "running" if time.time() - max(written, default=0.0) < RECENT else "stopped"
 
 
 def run(name: str, path: Path) -> dict[str, Any]:
@@ -55,6 +71,35 @@ def run(name: str, path: Path) -> dict[str, Any]:
     for row in generations:
         row["tokens"] = tokens.get(row["generation"], 0)
     return {**summary(name, path, generations), "config": described["config"], "generations": generations}
+
+
+def diversity(path: Path) -> dict[str, Any]:
+    """Entropy, effective parents and lost minorities by generation."""
+    with PagedReader(path) as reader:
+        return {"generations": reader.diversity()}
+
+
+def prompt(path: Path, place: int, uid: str) -> dict[str, Any]:
+    """The prompts of a candidate as they were sent, or why they cannot be told."""
+    config = read_run_json(path)["config"]
+    try:
+        with PagedReader(path) as reader:
+            asked = prompts_of(reader, config, place, uid)
+    except EvolveError as error:
+        return {"asked": [], "why": str(error)}
+    return {
+        "asked": [
+            {
+                "purpose": one.address.purpose,
+                "exact": one.exact,
+                "messages": [
+                    {"role": message.role, "content": message.content} for message in one.prompt.messages
+                ],
+            }
+            for one in asked
+        ],
+        "why": None,
+    }
 
 
 def problems(path: Path, first: int) -> dict[str, Any]:
@@ -73,6 +118,7 @@ def problem(path: Path, place: int) -> dict[str, Any]:
         members = reader.members(place)
         uid, answer = reader.answers().get(place, (None, None))
     shown = {key: body.get(key) for key in ("id", "question", "reference", "grader", "format")}
+    shown["pictures"] = [one["url"] for one in body.get("pictures", ())]
     return {
         **shown,
         "grids": _grids(body.get("format"), body["question"]),
@@ -97,6 +143,7 @@ def candidates(path: Path, place: int, wanted: Collection[str]) -> Iterator[tupl
         body = reader.problem(place)
         verdicts = reader.verdicts(place)
         born = {one.uid: one for one in reader.candidates(place, texts=True)}
+        logprobs = {uid: reader.logprobs(place, born[uid]) for uid in wanted if uid in born}
     uids, form = list(born), body.get("format")
     for here, (uid, one) in enumerate(born.items()):
         if uid in wanted:
@@ -106,6 +153,8 @@ def candidates(path: Path, place: int, wanted: Collection[str]) -> Iterator[tupl
                 {
                     "problem": body["id"],
                     "place": place,
+                    "program": form == "code",
+                    "logprobs": logprobs[uid],
                     "previous": uids[here - 1] if here else None,
                     "next": uids[here + 1] if here + 1 < len(uids) else None,
                     "candidate": _with_text(one, verdicts, form),

@@ -16,18 +16,16 @@ from evolve_llm.basics.whole_file import write_whole
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.record.paging import PagedReader
 from evolve_llm.view import answers
+from evolve_llm.view.comparing import MOST as MOST_COMPARED
+from evolve_llm.view.comparing import comparison
 
 Texts = Literal["none", "answers", "all"]
-MODULES = ("dom", "source", "pictures", "passages", "pages", "main")
-"""The scripts of the pages, each after those it imports from."""
-
 LONGEST = 20_000
 """Characters of one text in a report."""
 MOST = 200_000_000
 """Characters of all data in a report, before they are packed."""
 
-_IMPORT = re.compile(r"^import .*?;\n", re.MULTILINE)
-_EXPORT = re.compile(r"^export ", re.MULTILINE)
+_FORMULA = re.compile(r"\$|\\\\[(\[]")  # in JSON, where a backslash is written twice
 _STATIC = Path(__file__).with_name("static")
 
 
@@ -64,8 +62,9 @@ def _named(runs: Sequence[str | Path]) -> dict[str, Path]:
 def _carried(runs: Mapping[str, Path], texts: Texts) -> dict[str, Any]:
     carried: dict[str, Any] = {"runs?": [answers.summary(name, path) for name, path in runs.items()]}
     size = 0
-    for name, path in runs.items():
-        for question, answer in _questions(name, path, texts):
+    parts = [_questions(name, path, texts) for name, path in runs.items()]
+    for part in (*parts, _comparisons(runs)):
+        for question, answer in part:
             carried[question] = answer
             size += len(json.dumps(answer))
             if size > MOST:
@@ -77,6 +76,7 @@ def _carried(runs: Mapping[str, Path], texts: Texts) -> dict[str, Any]:
 
 def _questions(name: str, path: Path, texts: Texts) -> Iterator[tuple[str, Any]]:
     yield _asked("run", run=name), answers.run(name, path)
+    yield _asked("diversity", run=name), answers.diversity(path)
     with PagedReader(path) as reader:
         count = reader.count_problems()
     for first in range(0, max(1, count), answers.PAGE):
@@ -92,9 +92,21 @@ def _questions(name: str, path: Path, texts: Texts) -> Iterator[tuple[str, Any]]
             yield _asked("candidate", run=name, place=place, uid=uid), _shortened(found)
 
 
+def _comparisons(runs: Mapping[str, Path]) -> Iterator[tuple[str, Any]]:
+    """All runs with the first one, and each of the others with it alone."""
+    first, *others = runs
+    wanted = {(first, *others[:MOST_COMPARED]), *((first, other) for other in others)} if others else set()
+    for names in sorted(wanted):
+        try:
+            found = comparison({name: runs[name] for name in names})
+        except UserError as error:
+            found = {"error": str(error)}
+        yield _asked("compare", run=names), found
+
+
 def _asked(question: str, **parameters: Any) -> str:
     """The name of a question as ``source.js`` makes it."""
-    return f"{question}?{urlencode(parameters).replace('~', '%7E').replace('%2A', '*')}"
+    return f"{question}?{urlencode(parameters, doseq=True).replace('~', '%7E').replace('%2A', '*')}"
 
 
 def _shortened(found: dict[str, Any]) -> dict[str, Any]:
@@ -109,11 +121,13 @@ def _shortened(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _page(carried: Mapping[str, Any]) -> str:
-    script = "\n".join(_script(name) for name in MODULES)
-    style = (_STATIC / "style.css").read_text("utf-8")
-    data = base64.b64encode(gzip.compress(json.dumps(carried).encode(), mtime=0)).decode()
+    data = json.dumps(carried)
+    script, style = _text("main.js"), _text("style.css")
+    if _FORMULA.search(data):
+        style += _text("math.css")
+    packed = base64.b64encode(gzip.compress(data.encode(), mtime=0)).decode()
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; font-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     return (
@@ -123,14 +137,13 @@ def _page(carried: Mapping[str, Any]) -> str:
         f'<link rel="icon" href="data:,">\n<style>{style}</style>\n</head>\n<body>\n'
         '<header><nav id="path" aria-label="Where you are"></nav></header>\n'
         '<main id="page" tabindex="-1"><p>Loading …</p></main>\n'
-        f'<script type="application/octet-stream" id="data">{data}</script>\n'
+        f'<script type="application/octet-stream" id="data">{packed}</script>\n'
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
 
 
-def _script(name: str) -> str:
-    text = (_STATIC / f"{name}.js").read_text("utf-8")
-    return _EXPORT.sub("", _IMPORT.sub("", text))
+def _text(name: str) -> str:
+    return (_STATIC / name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,44 @@ from starlette.staticfiles import StaticFiles
 from evolve_llm.nouns.errors import EvolveError, UserError
 from evolve_llm.record.paging import PagedReader
 from evolve_llm.view import answers
+from evolve_llm.view.comparing import comparison
 from evolve_llm.view.folders import find_runs
 from evolve_llm.view.guard import Guard
 
 STATIC = Path(__file__).with_name("static")
 EVERY = 1.0
 """Seconds between two looks at a run that another process writes."""
+PATIENCE = 10.0
+"""A page is told of news no oftener than this many times what its last answer took, so that looking stays cheap."""
+WINDOW = 30.0
+"""Seconds over which the throughput of a running run is measured."""
 
 
 def application(folders: Sequence[Path], token: str) -> Starlette:
     """The server over the runs in these folders, for who has the token."""
 
+    took: dict[Path, float] = {}  # seconds of the last answer about a whole run
+
     def runs(_: Request) -> list[dict[str, Any]]:
         return [answers.summary(name, path) for name, path in find_runs(folders).items()]
 
     def run(request: Request) -> dict[str, Any]:
-        return answers.run(*_named(folders, request))
+        name, path = _named(folders, request)
+        started = time.monotonic()
+        found = answers.run(name, path)
+        took[path] = time.monotonic() - started
+        return found
+
+    def diversity(request: Request) -> dict[str, Any]:
+        return answers.diversity(_named(folders, request)[1])
+
+    def prompt(request: Request) -> dict[str, Any]:
+        uid = request.query_params.get("uid", "")
+        return answers.prompt(_named(folders, request)[1], _number(request, "place"), uid)
+
+    def compare(request: Request) -> dict[str, Any]:
+        known, wanted = find_runs(folders), request.query_params.getlist("run")
+        return comparison({name: _path(known, name) for name in wanted})
 
     def problems(request: Request) -> dict[str, Any]:
         return answers.problems(_named(folders, request)[1], _number(request, "first"))
@@ -52,9 +76,9 @@ def application(folders: Sequence[Path], token: str) -> Starlette:
             _, path = await run_in_threadpool(_named, folders, request)
         except UserError as error:
             return JSONResponse({"error": str(error)}, 404)
-        return EventSourceResponse(_changes(path))
+        return EventSourceResponse(_changes(path, lambda: took.get(path, 0.0)))
 
-    asked = (runs, run, problems, problem, candidate)
+    asked = (runs, run, diversity, problems, problem, candidate, prompt, compare)
     routes = [Route(f"/api/{one.__name__}", _json(one)) for one in asked]
     return Starlette(
         routes=[*routes, Route("/api/events", events), Mount("/", StaticFiles(directory=STATIC, html=True))],
@@ -100,10 +124,13 @@ def _json(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
 
 def _named(folders: Sequence[Path], request: Request) -> tuple[str, Path]:
     name = request.query_params.get("run", "")
-    path = find_runs(folders).get(name)
-    if path is None:
+    return name, _path(find_runs(folders), name)
+
+
+def _path(known: Mapping[str, Path], name: str) -> Path:
+    if name not in known:
         raise UserError(f"there is no run {name!r} in the folders that were given")
-    return name, path
+    return known[name]
 
 
 def _number(request: Request, name: str) -> int:
@@ -121,12 +148,27 @@ def _progress(path: Path) -> tuple[int, int] | None:
         return None  # being created, or replaced: the next look will tell
 
 
-async def _changes(path: Path) -> AsyncIterator[dict[str, str]]:
-    """Say how far a run is, at first and whenever it has come further."""
+async def _changes(path: Path, cost: Callable[[], float]) -> AsyncIterator[dict[str, str]]:
+    """Say how far a run is and how fast it goes, at first and whenever it has come further.
+
+    ``cost``: the seconds that an answer to this news takes.
+    """
     known: tuple[int, int] | None = None
+    seen: deque[tuple[float, int]] = deque()  # (when, completions)
     while True:
         now = await run_in_threadpool(_progress, path)
         if now is not None and now != known:
             known = now
-            yield {"data": json.dumps({"generations": now[0], "completions": now[1]})}
-        await asyncio.sleep(EVERY)
+            seen.append((time.monotonic(), now[1]))
+            while len(seen) > 2 and seen[-1][0] - seen[0][0] > WINDOW:
+                seen.popleft()
+            yield {
+                "data": json.dumps({"generations": now[0], "completions": now[1], "per_second": _speed(seen)})
+            }
+        await asyncio.sleep(max(EVERY, PATIENCE * cost()))
+
+
+def _speed(seen: Sequence[tuple[float, int]]) -> float | None:
+    if len(seen) < 2:
+        return None
+    return (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-from view_helpers import HOSTILE, store_run
+from view_helpers import HOSTILE, TEX, store_run
 
+from evolve_llm import Problem, evolve
 from evolve_llm.view.server import application
 
 TOKEN = "a-token"
@@ -15,9 +16,12 @@ TOKEN = "a-token"
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a run of hostile chains, one without a database, one of another format and one that is none."""
+    """A folder with two runs of hostile chains, one of formulas, and some that cannot be read."""
     folder = tmp_path_factory.mktemp("runs")
     store_run(folder / "hostile", HOSTILE)
+    store_run(folder / "other", HOSTILE, wrong=7)
+    asked = [Problem(f"q{place}", text, grader="exact", reference="1") for place, text in enumerate(TEX)]
+    evolve(asked, "rsa", "scripted", out=folder / "tex", population=3, parents=2, generations=2)
     for name, text in (("half", '{"format": 1, "config": {}}'), ("newer", '{"format": 99}'), ("broken", "{")):
         (folder / name).mkdir()
         (folder / name / "run.json").write_text(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from view_helpers import HOSTILE
+from view_helpers import HOSTILE, TEX
 
 from evolve_llm.view import report
 
@@ -102,7 +102,13 @@ def _is_harmless(page: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("where", ["#/", "#/hostile", "#/hostile/problem/0", "#/hostile/problem/1/1.3"])
+PAGES = [
+    *("#/", "#/runs/hostile", "#/run/hostile", "#/run/hostile/problem/0", "#/run/hostile/problem/1/1.3"),
+    *("#/run/hostile/candidate/0/1.7", "#/compare/hostile/other", "#/nothing/of/the/kind"),
+]
+
+
+@pytest.mark.parametrize("where", PAGES)
 def test_hostile_chains_stay_text_on_every_page(page: Any, address: str, where: str) -> None:
     _go(page, address, where)
     _is_harmless(page)
@@ -110,18 +116,18 @@ def test_hostile_chains_stay_text_on_every_page(page: Any, address: str, where: 
 
 @pytest.mark.parametrize("slot", range(len(HOSTILE)))
 def test_a_hostile_chain_is_read_as_it_is(page: Any, address: str, slot: int) -> None:
-    _go(page, address, f"#/hostile/candidate/0/1.{slot}")
+    _go(page, address, f"#/run/hostile/candidate/0/1.{slot}")
     assert page.evaluate("document.getElementById('text').textContent") == HOSTILE[slot]
     _is_harmless(page)
 
 
 def test_a_shared_passage_has_its_parents_colour(page: Any, address: str) -> None:
-    _go(page, address, "#/hostile/candidate/0/1.7")
+    _go(page, address, "#/run/hostile/candidate/0/1.7")
     assert page.locator("#text mark.p0").inner_text() == HOSTILE[7]
 
 
 def test_ancestors_light_up_and_the_address_keeps_them(page: Any, address: str) -> None:
-    _go(page, address, "#/hostile/problem/0")
+    _go(page, address, "#/run/hostile/problem/0")
     page.locator("[data-uid='1.2']").click()
     lit = page.locator(".mark.lit").evaluate_all("all => all.map((one) => one.dataset.uid)")
     assert sorted(lit) == ["0.2", "0.3", "1.2"]
@@ -136,14 +142,93 @@ def test_ancestors_light_up_and_the_address_keeps_them(page: Any, address: str) 
     page.wait_for_selector(".mark.lit")
 
 
+def test_folded_parts_are_made_when_they_are_opened(page: Any, address: str) -> None:
+    for slot in range(len(HOSTILE)):
+        _go(page, address, f"#/run/hostile/candidate/0/1.{slot}")
+        for summary in page.locator("main summary").all():
+            summary.click()
+        page.wait_for_function("() => !document.body.innerText.includes('Loading …')")
+        _is_harmless(page)
+
+
+def test_a_question_is_set_and_stands_as_it_was_written(page: Any, address: str) -> None:
+    _go(page, address, "#/run/tex/problem/0")
+    assert page.locator(".set .katex").count() == 4
+    assert "Tom has $5 and Ann $10" in page.locator(".set").inner_text()
+    assert page.locator(".set strong").inner_text() == "How many"
+    assert page.locator(".set .hljs-keyword").first.inner_text() == "def"
+    page.get_by_text("As it was written").click()
+    assert page.locator("main details pre").inner_text() == TEX[0]
+    _is_harmless(page)
+
+
+def test_a_formula_that_explodes_or_overlaps_is_kept_in_its_place(page: Any, address: str) -> None:
+    for place in range(1, len(TEX)):
+        _go(page, address, f"#/run/tex/problem/{place}")
+        _is_harmless(page)
+        box = page.locator(".set").bounding_box()
+        assert box["x"] >= 0
+        assert box["height"] < 900
+        assert box["x"] + box["width"] <= 1200
+
+
+def test_the_prompt_is_shown_as_it_was_sent(page: Any, address: str) -> None:
+    _go(page, address, "#/run/tex/candidate/0/1.1")
+    page.get_by_text("The prompt as it was sent").click()
+    page.wait_for_selector("details h3")
+    assert "Its digest is that of what the model was sent" in page.locator("details h3").inner_text()
+    assert TEX[0] in page.locator("details pre").last.inner_text()
+
+
+def test_runs_are_filtered_ticked_and_compared(page: Any, address: str) -> None:
+    _go(page, address, "#/")
+    page.locator("#filter").fill("hostile made")
+    assert page.locator("tbody tr").count() == 1
+    assert page.url.endswith("#/runs/hostile%20made")
+    page.locator("#filter").fill("")
+    page.get_by_label("compare hostile").check()
+    page.get_by_label("compare other").check()
+    page.get_by_role("link", name="Compare 2 runs").click()
+    page.wait_for_selector(".forest")
+    assert "Compared with hostile" in page.locator("h1").inner_text()
+    page.locator("tbody a", has_text="incorrect").first.click()
+    page.wait_for_selector(".mark")
+
+
+def test_the_arrow_keys_walk_through_the_lineage(page: Any, address: str) -> None:
+    _go(page, address, "#/run/hostile/problem/0")
+    page.locator("[data-uid='0.2']").focus()
+    for key in ("ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    assert page.locator(".mark.lit").count() == 3
+    assert page.evaluate("document.activeElement.dataset.uid") == "1.3"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_stands_in_the_way_of_anybody(page: Any, address: str, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.emulate_media(color_scheme=scheme)
+    for where in [*PAGES, "#/run/tex/problem/0", "#/run/tex/candidate/0/1.1"]:
+        _go(page, address, where)
+        found = Axe().run(page).response["violations"]
+        grave = [
+            (one["id"], one["nodes"][0]["html"][:200])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert grave == [], where
+
+
 def test_the_report_opens_from_a_file_without_network(page: Any, runs: Path, tmp_path: Path) -> None:
-    report.write([runs / "hostile"], tmp_path / "report.html", "all")
+    report.write([runs / "hostile", runs / "other"], tmp_path / "report.html", "all")
     page.context.set_offline(True)
     for where in (
         "#/",
-        "#/hostile",
-        "#/hostile/problem/0",
-        *(f"#/hostile/candidate/0/1.{i}" for i in range(8)),
+        "#/run/hostile",
+        "#/run/hostile/problem/0",
+        "#/compare/hostile/other",
+        *(f"#/run/hostile/candidate/0/1.{i}" for i in range(8)),
     ):
         page.goto("about:blank")
         page.goto((tmp_path / "report.html").as_uri() + where)
@@ -165,7 +250,7 @@ def test_a_flys_run_is_watched_live(page: Any, tmp_path: Path) -> None:
         while not (out / "run.db").exists():
             assert run.poll() is None
             page.wait_for_timeout(100)
-        _go(page, address, "#/fly")
+        _go(page, address, "#/run/fly")
         page.evaluate("window.unloaded = false")
         before = page.locator(".point").count()
         page.wait_for_function("(before) => document.querySelectorAll('.point').length > before", arg=before)
@@ -186,7 +271,7 @@ def test_grids_are_drawn_in_colours(page: Any, tmp_path: Path) -> None:
     run = evolve([task], "rsa", "scripted", out=tmp_path / "run", population=2, parents=1, generations=2)
     out = tmp_path / "grids.html"
     report.write([run.path], out, texts="all")
-    page.goto(f"{out.as_uri()}#/run/problem/0")
+    page.goto(f"{out.as_uri()}#/run/run/problem/0")
     page.wait_for_selector(".grids rect")
     assert page.locator(".grids rect").count() == 6
     colours = page.locator(".grids rect").evaluate_all("all => all.map(one => getComputedStyle(one).fill)")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from evolve_llm.analysis.compare import compare
 from evolve_llm.analysis.run import Run
 from evolve_llm.view.folders import find_runs
 from evolve_llm.view.server import application
@@ -16,7 +17,7 @@ ASKED = {"run": "hostile", "place": "0"}
 
 def test_every_run_is_a_line_and_a_damaged_one_says_why(client: TestClient) -> None:
     told = {one["name"]: one for one in client.get("/api/runs").json()}
-    assert set(told) == {"hostile", "half", "newer", "broken"}
+    assert set(told) == {"hostile", "other", "tex", "half", "newer", "broken"}
     assert told["hostile"]["problems"] == 2
     assert "run.db is missing" in told["half"]["error"] or "lacks" in told["half"]["error"]
     assert "format 99" in told["newer"]["error"]
@@ -27,9 +28,46 @@ def test_generations_are_those_of_the_analysis(client: TestClient, runs: Path) -
     told = client.get("/api/run?run=hostile").json()["generations"]
     for row, known in zip(told, Run(runs / "hostile").generations(), strict=True):
         plain = known.plain()
+        assert 0 < row["accuracy"] < 1
         assert row["accuracy"] == pytest.approx(plain["pass@1"])
         assert row["majority"] == pytest.approx(plain["majority"])
         assert row["any_correct"] == pytest.approx(plain["pass@N"])
+
+
+def test_diversity_is_that_of_the_analysis(client: TestClient, runs: Path) -> None:
+    told = client.get("/api/diversity?run=tex").json()["generations"]
+    for row, known in zip(told, Run(runs / "tex").generations(), strict=True):
+        plain = known.plain()
+        assert row["effective_parents"] == pytest.approx(plain["effective_parents"])
+        assert row["entropy"] == pytest.approx(plain["entropy"])
+        assert (row["minority"], row["lost"]) == (plain["minorities"], plain["lost_minorities"])
+
+
+def test_runs_are_compared_as_compare_does(client: TestClient, runs: Path) -> None:
+    told = client.get("/api/compare?run=hostile&run=other").json()
+    known = compare([Run(runs / name) for name in ("hostile", "other")])
+    assert [row["estimate"]["difference"] for row in told["contrasts"][0]["rows"]] == [
+        row.estimate.difference for row in known.contrasts[0].rows if row.estimate
+    ]
+    (pair,) = told["pairs"]
+    assert (pair["gained"], pair["lost"], len(pair["changed"])) == (0, 2, 2)
+    assert pair["points"] == [[0.875, 0.875, 2]]
+    assert str(runs) not in client.get("/api/compare?run=hostile&run=other").text
+
+
+@pytest.mark.parametrize(
+    "query", ["", "run=hostile", "run=hostile&run=hostile", "run=hostile&run=tex", "run=a&run=b"]
+)
+def test_what_cannot_be_compared_is_told(client: TestClient, runs: Path, query: str) -> None:
+    answer = client.get(f"/api/compare?{query}")
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+    assert str(runs) not in answer.text
+
+
+def test_a_run_says_whether_it_is_complete(client: TestClient) -> None:
+    told = {one["name"]: one.get("state") for one in client.get("/api/runs").json()}
+    assert told["hostile"] == told["tex"] == "complete"
 
 
 def test_a_candidate_is_told_with_its_parents(client: TestClient) -> None:

@@ -24,17 +24,40 @@ HOSTILE = (
     "one two three four five six seven eight",
 )
 
+TEX = (
+    "Let $x$ satisfy \\[x^2 - \\sqrt{3}x = 0\\] or \\(y\\). Tom has $5 and Ann $10. **How many** roots has it?\n\n"
+    "| a | b |\n|---|---|\n| 1 | $\\alpha$ |\n\n```python\ndef f(x):\n    return x\n```\n<b>not bold</b>",
+    "$\\def\\x{\\x\\x}\\x$ and $\\href{javascript:window.canary=1}{y}$ and $\\includegraphics{http://x.example/y.png}$",
+    "$\\rule{9999em}{9999em}$ $\\raisebox{-99em}{X}\\hspace{-99em}Y$ $\\kern-999em Z$",
+    "$" + "{" * 900 + "x" + "}" * 900 + "$ " + "> " * 5000 + "x",
+    "![p](http://x.example/y.png) [l](javascript:window.canary=1) <img src=x onerror=window.canary=1> "
+    + "$a$ " * 2000,
+)
+"""Questions: one as they come, and some that would explode or leave their place."""
 
-def store_run(path: Path, chains: Sequence[str], problems: int = 2, generations: int = 2) -> None:
-    """A run in which every chain is born in every generation, each a child of its own and the next one."""
+
+def store_run(
+    path: Path, chains: Sequence[str], problems: int = 2, generations: int = 2, wrong: int = 0
+) -> None:
+    """A run in which every chain is born in every generation, each a child of its own and the next one.
+
+    All are correct but the one in the slot ``wrong``; the last one answers.
+    """
     asked = [Problem(f"p{i}/{chains[i]}", chains[i], grader="exact", reference="1") for i in range(problems)]
-    preset = {"name": "made", "population": len(chains), "parents": 2, "generations": generations}
-    config = {"preset": preset, "model": "made", "seed": 0, "problems": {"count": problems}}
+    preset = {
+        "name": "made" + "!" * wrong,
+        "population": len(chains),
+        "parents": 2,
+        "generations": generations,
+    }
+    config = {"preset": preset, "model": "made", "seed": 0, "prompts": "", "problems": {"count": problems}}
     with Store.open_for_run(path, config, {}, asked) as store:
-        asyncio.run(_fill(store, asked, chains, generations))
+        asyncio.run(_fill(store, asked, chains, generations, wrong))
 
 
-async def _fill(store: Store, problems: Sequence[Problem], chains: Sequence[str], generations: int) -> None:
+async def _fill(
+    store: Store, problems: Sequence[Problem], chains: Sequence[str], generations: int, wrong: int
+) -> None:
     count = len(chains)
     for place, problem in enumerate(problems):
         for generation in range(generations):
@@ -49,7 +72,8 @@ async def _fill(store: Store, problems: Sequence[Problem], chains: Sequence[str]
                 made = Completion(text=text, finish_reason="stop", prompt_tokens=3, completion_tokens=7)
                 await store.put(place, Address(generation, slot, "vary", 0), "digest", 1, made)
             verdicts = {
-                one.answer: Verdict(Grade.CORRECT if one.slot else Grade.INCORRECT, "made") for one in members
+                one.uid: Verdict(Grade.INCORRECT if one.slot == wrong else Grade.CORRECT, "made")
+                for one in members
             }
             last = generation == generations - 1
             store.put_generation(place, generation, members, members, verdicts, members[-1], last=last)
