@@ -34,8 +34,8 @@ from evolve_llm.analysis.stats import (
     sign_flip_test,
     standard_deviation,
 )
-from evolve_llm.basics.html import table
 from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.html import table
 
 if TYPE_CHECKING:
     import pandas as pd

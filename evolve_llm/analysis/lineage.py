@@ -38,6 +38,17 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]") 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
+class Lineage(nx.DiGraph):  # type: ignore[type-arg]  # networkx's classes take no parameter when they run
+    """A graph of candidates that a notebook shows as a picture."""
+
+    def _repr_html_(self) -> str:
+        from evolve_llm.analysis.lineage_picture import to_svg
+
+        if any("problem" in data for _, data in self.nodes(data=True)):
+            return f"<p>{len(self)} candidates of several problems; choose one: run.lineage(problem)</p>"
+        return to_svg(self)
+
+
 def lineage_graph(
     born: Iterable[Candidate], verdicts: Mapping[str | None, Verdict], answer: str | None, prefix: str = ""
 ) -> nx.DiGraph[str]:
@@ -45,7 +56,7 @@ def lineage_graph(
 
     ``verdicts`` by answer; ``answer`` is the uid of the candidate that answered. ``prefix`` goes before every uid.
     """
-    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph: nx.DiGraph[str] = Lineage()
     candidates = list(born)
     for one in candidates:
         verdict = None if one.failed else verdicts.get(one.answer)
@@ -78,7 +89,7 @@ def run_lineage(store: Store, problem: str | None = None) -> nx.DiGraph[str]:
         if problem not in ids:
             raise UserError(f"no problem {problem!r} in {store.path}.{among(problem, ids)}")
         return graph_of(ids.index(problem))
-    whole: nx.DiGraph[str] = nx.DiGraph()
+    whole: nx.DiGraph[str] = Lineage()
     for order, name in enumerate(ids):
         one = graph_of(order, f"{name}/")
         nx.set_node_attributes(one, dict.fromkeys(one, name), "problem")

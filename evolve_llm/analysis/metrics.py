@@ -58,6 +58,14 @@ def measure(members: Sequence[Candidate], verdicts: Mapping[str, Verdict]) -> Po
     )
 
 
+def largest_share(members: Sequence[Candidate]) -> float | None:
+    """The share of the members that are of the largest answer class; None where all of them failed."""
+    if not members or all(one.failed for one in members):
+        return None
+    classes = Counter(one.answer_class for one in members if not one.failed and one.answer_class is not None)
+    return max(classes.values(), default=0) / len(members)
+
+
 def _majority(live: Sequence[Candidate], classes: Counter[str], right: Mapping[str, float]) -> float:
     if not classes:
         return 0.0

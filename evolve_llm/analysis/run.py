@@ -12,9 +12,9 @@ from evolve_llm.analysis.attempts import further_attempts
 from evolve_llm.analysis.health import population_health, takeover_time
 from evolve_llm.analysis.metrics import GenerationMetrics, mean, measure
 from evolve_llm.analysis.readings import CountedReading, readings
-from evolve_llm.basics.html import table
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.html import table
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.verdict import Grade, Verdict
 from evolve_llm.record.run_files import read_run_json

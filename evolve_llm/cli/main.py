@@ -23,6 +23,7 @@ from evolve_llm.cli.regrade import regrade
 from evolve_llm.cli.report import report
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
+from evolve_llm.cli.top import top
 from evolve_llm.cli.view import view
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.command("lineage")(lineage)
 app.command("regrade")(regrade)
 app.command("export")(export)
 app.command("view")(view)
+app.command("top")(top)
 app.command("report")(report)
 app.command("check")(check)
 app.command("doctor")(doctor)

@@ -1,4 +1,4 @@
-"""The live picture of a run: one line a generation, on standard error, when that is a terminal."""
+"""The live picture of a run: one line a generation and one for it all, on standard error, when that is a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evolve_llm.analysis.metrics import Average, measure
+from evolve_llm.analysis.metrics import Average, largest_share, measure
 from evolve_llm.backends.base import (
     Backend,
     Completion,
@@ -20,10 +20,12 @@ from evolve_llm.backends.base import (
     token_starts,
 )
 from evolve_llm.cli.console import console
-from evolve_llm.cli.tables import make_table, share
+from evolve_llm.cli.sparkline import course, duration
+from evolve_llm.cli.tables import make_table, share, styled
 from evolve_llm.nouns.errors import RequestError
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
     from evolve_llm.engine.evolution import Generation
@@ -36,7 +38,8 @@ _LINES = 16
 class Line:
     """One generation. ``stored`` came from an earlier session; the rest counts this one.
 
-    ``right`` is pass@1 over the problems that have finished it, shown where nothing came from an earlier session.
+    ``right`` is pass@1 over the problems that have finished it, and ``agreed`` the share of the largest answer class;
+    they are shown where nothing came from an earlier session.
     """
 
     total: int
@@ -51,6 +54,7 @@ class Line:
     problems: int = 0
     complete: bool = False
     right: Average = field(default_factory=Average)
+    agreed: Average = field(default_factory=Average)
 
     @property
     def done(self) -> int:
@@ -71,6 +75,7 @@ class Progress:
         self.count = len(session.items)
         self.sizes = [preset.population] + [session.scheme.children] * (preset.generations - 1)
         self.lines = [Line(self.count * size) for size in self.sizes]
+        self._session = session
         session.backend = _Watched(session.backend, self)
 
     def resume(self, stored: dict[int, int], finished: int) -> None:
@@ -87,6 +92,7 @@ class Progress:
         line.problems += 1
         line.complete = line.problems == self.count
         line.right.add(measure(generation.members, generation.verdicts).pass_1)
+        line.agreed.add(largest_share(generation.members))
         if generation.last:  # a stopping rule may end a problem early
             for later, size in zip(
                 self.lines[generation.index + 1 :], self.sizes[generation.index + 1 :], strict=True
@@ -99,7 +105,7 @@ class Progress:
         """The picture of now. Called from Rich's refresh thread: it only reads numbers."""
         from rich.progress_bar import ProgressBar
 
-        graded = any(line.right.count for line in self.lines) and not any(line.stored for line in self.lines)
+        graded = self._shown("right")
         columns = ("gen", "", "done", *(["pass@1"] if graded else []), "running", "failed", "tokens/s", "ETA")
         table = make_table([(name, "right" if name else "left") for name in columns])
         first = next((i for i, line in enumerate(self.lines) if not line.complete), len(self.lines))
@@ -118,6 +124,38 @@ class Progress:
             )
         return table
 
+    def _shown(self, which: str) -> bool:
+        counted = any(getattr(line, which).count for line in self.lines)
+        return counted and not any(line.stored for line in self.lines)
+
+    def summary(self) -> str:
+        """The run in one line: its course, what is in flight, how fast it goes, and what of the budget is spent."""
+        name, which = ("pass@1", "right") if self._shown("right") else ("largest class", "agreed")
+        parts = (
+            [course(name, [getattr(line, which).mean for line in self.lines])] if self._shown(which) else []
+        )
+        parts.append(f"{sum(line.running for line in self.lines)} in flight")
+        begun = min((line.since for line in self.lines if line.since), default=0.0)
+        seconds = time.monotonic() - begun if begun else 0.0
+        asked, tokens = sum(line.asked for line in self.lines), sum(line.tokens for line in self.lines)
+        if seconds > 0 and tokens:
+            parts.append(f"{tokens / seconds:,.0f} tokens/s")
+        meter = self._session.evolution.meter if self._session.evolution is not None else None
+        if meter is not None and meter.budget is not None:
+            parts.append(
+                f"{meter.spent:,} of {meter.budget:,} tokens spent ({meter.spent / meter.budget:.0%})"
+            )
+        left = sum(line.total - line.done for line in self.lines)
+        if asked and left > 0:
+            parts.append(f"ETA {duration(left * seconds / asked)}")
+        return " · ".join(parts)
+
+    def picture(self) -> Group:
+        """The table, and the line below it."""
+        from rich.console import Group
+
+        return Group(self.table(), styled(self.summary(), "dim"))
+
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
         """Show the picture while the body runs, where standard error is a terminal."""
@@ -128,7 +166,7 @@ class Progress:
             yield
             return
         with Live(
-            get_renderable=self.table, console=screen, refresh_per_second=4, transient=True,
+            get_renderable=self.picture, console=screen, refresh_per_second=4, transient=True,
             redirect_stdout=False, redirect_stderr=False,
         ):  # fmt: skip
             yield
@@ -139,10 +177,7 @@ def _eta(line: Line) -> str:
         return "done"
     if not line.asked or line.seconds <= 0:
         return "-"
-    seconds = int((line.total - line.done) * line.seconds / line.asked) + 1
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return duration((line.total - line.done) * line.seconds / line.asked)
 
 
 class _Watched:

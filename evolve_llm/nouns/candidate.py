@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from deap import base
 
+from evolve_llm.nouns import html
+
 
 class Status(StrEnum):
     """How a candidate ended. A failed one is stored, counted and shown, and is never a parent."""
@@ -129,6 +131,21 @@ class Candidate:
     def failed(self) -> bool:
         """Whether the candidate failed, so that it has no text at all."""
         return self.status is Status.FAILED
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("operator", self.operator), ("parents", ", ".join(self.parents)), ("status", self.status.value),
+            ("answer", self.answer), ("tokens", f"{self.prompt_tokens} + {self.completion_tokens}"),
+        ]  # fmt: skip
+        head = html.table(
+            f"{self.problem}: candidate {self.uid}", [name for name, _ in facts], [[one for _, one in facts]]
+        )
+        thinking = (
+            f"<details><summary>thinking</summary>{html.passage(self.reasoning)}</details>"
+            if self.reasoning
+            else ""
+        )
+        return head + thinking + html.passage(self.text)
 
     def __reduce__(self) -> tuple[Callable[..., Candidate], tuple[type[Candidate], dict[str, Any]]]:
         """By field, so that every protocol of pickle works and a checkpoint outlives a new field."""

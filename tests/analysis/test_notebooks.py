@@ -11,8 +11,8 @@ import pytest
 
 from evolve_llm import Run, evolve
 from evolve_llm.analysis.compare import compare
-from evolve_llm.basics.html import table
 from evolve_llm.nouns.errors import UserError
+from evolve_llm.nouns.html import table
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.session.session import Session
 
@@ -79,3 +79,36 @@ def test_a_notebook_watches_generations_as_they_close(tmp_path: Path) -> None:
 
     seen, results = asyncio.run(cell())
     assert (sorted(seen), results) == ([0, 0, 0, 1, 1, 1, 2, 2, 2], 3)
+
+
+def test_a_lineage_shows_its_picture_and_a_candidate_its_text(runs: list[Run]) -> None:
+    lineage = runs[0].lineage("<b>p0")
+    assert lineage._repr_html_().lstrip().startswith("<svg")
+    assert "choose one" in runs[0].lineage()._repr_html_()
+    assert type(lineage.subgraph(list(lineage)[:3]).copy()) is type(lineage)
+    one = runs[0].population("<b>p0")[0]
+    one.text, one.reasoning = "<script>x</script>\n" + "y" * 5000, "<i>hm"
+    shown = one._repr_html_()
+    assert "<script" not in shown
+    assert "<i>" not in shown
+    assert "more characters]" in shown
+    assert "thinking" in shown
+
+
+@pytest.mark.model
+def test_the_example_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    file = Path(__file__).parents[2] / "docs" / "notebooks" / "first_run.ipynb"
+    notebook = nbformat.read(file, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # it is kept without, and so without paths
+    nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    kinds = [
+        {kind for output in cell.outputs for kind in output.get("data", {})}
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+    assert [("text/html" in one, "image/png" in one) for one in kinds] == [
+        *((False, False), (False, True), (True, False), (True, False), (True, False), (True, False)),
+        *((True, False), (False, True)),
+    ]

@@ -368,7 +368,7 @@ def test_a_terminal_sees_one_line_a_generation(problems: str, tmp_path: Path) ->
     ours, theirs = pty.openpty()
     process = start(
         "run", "--problems", problems, "--model", "scripted:delay=0.15", "--concurrency", "4",
-        "--out", str(tmp_path / "here"), "--json", stderr_to=theirs,
+        "--out", str(tmp_path / "here"), "--json", "--budget-tokens", "100000", stderr_to=theirs,
     )  # fmt: skip
     os.close(theirs)
     seen = b""
@@ -382,5 +382,5 @@ def test_a_terminal_sees_one_line_a_generation(problems: str, tmp_path: Path) ->
     assert json.loads(process.stdout.read())["run"]["complete"]
     assert process.wait(timeout=30) == 0
     text = seen.decode()
-    for word in ("gen", "running", "failed", "tokens/s", "ETA", "12/12", "done"):
+    for word in ("gen", "running", "failed", "tokens/s", "ETA", "12/12", "done", "in flight", "100,000", "→"):
         assert word in text

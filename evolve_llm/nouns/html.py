@@ -13,6 +13,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     return f"<p>{_text(title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def passage(text: str, longest: int = 4000) -> str:
+    """A text as it stands, its lines kept; what is longer than ``longest`` characters is cut, and says so."""
+    left = len(text) - longest
+    shown = text if left <= 0 else f"{text[:longest]}\n[{left:,} more characters]"
+    return f'<pre style="white-space: pre-wrap">{_text(shown)}</pre>'
+
+
 def _text(value: object) -> str:
     written = "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
     return html.escape("".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in written))
