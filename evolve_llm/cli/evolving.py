@@ -10,15 +10,18 @@ from evolve_llm.cli.console import say
 from evolve_llm.cli.text import one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evolve_llm.analysis.run import Run
     from evolve_llm.cli.viewing import Page
+    from evolve_llm.integrations.trackers.tracking import Tracking
     from evolve_llm.session.session import Session
 
 
-def carry_out(session: Session, page: Page | None = None) -> Run:
+def carry_out(session: Session, page: Page | None = None, tracking: Tracking | None = None) -> Run:
     """Run a session and return its results. Whatever ends it early is told on standard error.
 
-    ``page`` is opened over the run directory as soon as there is one.
+    ``page`` is opened over the run directory as soon as there is one, and ``tracking`` goes along with the run.
 
     Raises what the session raises, except a spent budget, and typer.Exit after SIGINT or SIGTERM.
     """
@@ -37,9 +40,13 @@ def carry_out(session: Session, page: Page | None = None) -> Run:
                 say(f"warning: since this run began, {warning}")
             if page is not None:
                 page.open(session.path)
+            if tracking is not None:
+                tracking.begin(session.path)
             with progress.live():
                 async for generation in session.generations():
                     progress.finish(generation)
+                    if tracking is not None:
+                        tracking.note()
 
     try:
         interrupts.run(work())
@@ -51,7 +58,17 @@ def carry_out(session: Session, page: Page | None = None) -> Run:
             "resumes the run"
         )
         raise typer.Exit(interrupted.exit_code) from None
+    finally:
+        if tracking is not None:
+            tracking.end(lambda file: _write_report(session.path, file))
     return Run(session.path)
+
+
+def _write_report(run: Path, file: Path) -> None:
+    """The report that a tracker keeps: without chains, which would leave this machine with it."""
+    from evolve_llm.view.report import write
+
+    write([run], file, "none")
 
 
 def _announce(session: Session) -> tuple[dict[int, int], int]:

@@ -106,6 +106,16 @@ class PagedReader(StoreReader):
         )
         return int(generations), int(completions)
 
+    def closed(self) -> list[int]:
+        """The generations that every problem has finished, or has ended before, in order."""
+        rows = self._rows(
+            "SELECT g.generation FROM (SELECT DISTINCT generation FROM populations) g WHERE NOT EXISTS ("
+            " SELECT 1 FROM problems p WHERE NOT EXISTS (SELECT 1 FROM answers a WHERE a.ord = p.ord)"
+            " AND NOT EXISTS (SELECT 1 FROM populations q WHERE q.ord = p.ord AND q.generation = g.generation))"
+            " ORDER BY g.generation"
+        )
+        return [generation for (generation,) in rows]
+
     def by_generation(self) -> list[dict[str, Any]]:
         """Accuracy, majority, diversity and losses of each generation over the problems that finished it.
 

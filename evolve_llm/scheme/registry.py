@@ -20,6 +20,7 @@ GROUPS = {
     "backend": "evolve_llm.backends",
     "grader": "evolve_llm.graders",
     "answer format": "evolve_llm.formats",
+    "tracker": "evolve_llm.trackers",
 }
 
 
