@@ -33,7 +33,7 @@ class Watch:
     finished: int = 0
     begun: int = 0
     tokens: int = 0
-    seen: deque[tuple[float, int, int]] = field(default_factory=deque)  # (when, completions, tokens)
+    seen: deque[tuple[float, int, int]] = field(default_factory=deque)  # (when, chains, tokens)
 
     @property
     def problems(self) -> int:
@@ -50,15 +50,15 @@ class Watch:
         from evolve_llm.record.paging import PagedReader
 
         with PagedReader(self.path) as reader:
-            _, completions = reader.progress()
+            _, chains = reader.progress()
             self.rows, self.tokens = reader.by_generation(), reader.spent()
             self.finished, self.begun = len(reader.finished()), len(reader.begun())
-        self.seen.append((now, completions, self.tokens))
+        self.seen.append((now, chains, self.tokens))
         while len(self.seen) > 2 and now - self.seen[0][0] > WINDOW:
             self.seen.popleft()
 
     def speed(self) -> tuple[float, float]:
-        """Completions and tokens a second, as far back as is remembered; zeros after a first look."""
+        """Chains and tokens a second, as far back as is remembered; zeros after a first look."""
         (first, done, spent), (last, done_now, spent_now) = self.seen[0], self.seen[-1]
         seconds = last - first
         return ((done_now - done) / seconds, (spent_now - spent) / seconds) if seconds > 0 else (0.0, 0.0)

@@ -100,11 +100,17 @@ class PagedReader(StoreReader):
             raise store_error(self.path, error) from error
 
     def progress(self) -> tuple[int, int]:
-        """(finished generations of all problems, stored completions): what grows while a run goes on."""
-        ((generations, completions),) = self._rows(
-            "SELECT (SELECT count(*) FROM populations), (SELECT count(*) FROM completions)"
+        """(finished generations of all problems, chains written): what grows while a run goes on.
+
+        The texts of finished problems are not read for it.
+        """
+        ((generations, ended, written),) = self._rows(
+            "SELECT (SELECT count(*) FROM populations),"
+            " (SELECT count(*) FROM candidates WHERE ord IN (SELECT ord FROM answers)),"
+            " (SELECT count(*) FROM completions WHERE purpose = 'vary'"
+            "  AND ord IN (SELECT ord FROM problems WHERE ord NOT IN (SELECT ord FROM answers)))"
         )
-        return int(generations), int(completions)
+        return int(generations), int(ended) + int(written)
 
     def closed(self) -> list[int]:
         """The generations that every problem has finished, or has ended before, in order."""

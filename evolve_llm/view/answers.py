@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,30 @@ GRIDS, SIDE = 24, 60
 """The most grids of colours that are drawn of one text, and the most rows and cells of each."""
 
 
-def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
-    """One line of the table of runs. A directory that cannot be read is a line that says why."""
+def course(path: Path) -> dict[str, Any]:
+    """What of a run is added up over all its problems: its generations, its tokens, and how many have finished."""
+    with PagedReader(path) as reader:
+        generations, finished = reader.by_generation(), len(reader.finished())
+        tokens: dict[int, int] = {}
+        for generation, _, _, prompt, completion, _ in reader.tokens():
+            tokens[generation] = tokens.get(generation, 0) + prompt + completion
+    for row in generations:
+        row["tokens"] = tokens.get(row["generation"], 0)
+    return {"generations": generations, "tokens": sum(tokens.values()), "finished": finished}
+
+
+Course = Callable[[Path], dict[str, Any]]
+
+
+def summary(name: str, path: Path, known: Course = course) -> dict[str, Any]:
+    """One line of the table of runs. A directory that cannot be read is a line that says why.
+
+    ``known`` gives the run's course, remembered or not.
+    """
     try:
         described = read_run_json(path)
-        config = described["config"]
-        with PagedReader(path) as reader:
-            generations = reader.by_generation() if generations is None else generations
-            spent, finished = reader.spent(), len(reader.finished())
+        config, found = described["config"], known(path)
+        accuracies = [row["accuracy"] for row in found["generations"]] or [None]
         return {
             "name": name,
             "preset": config["preset"]["name"],
@@ -40,11 +56,11 @@ def summary(name: str, path: Path, generations: Sequence[Mapping[str, Any]] | No
             "set": described.get("environment", {}).get("problems"),
             "seed": config["seed"],
             "problems": config["problems"]["count"],
-            "finished": finished,
-            "state": _state(path, finished == config["problems"]["count"]),
-            "tokens": spent,
-            "first": generations[0]["accuracy"] if generations else None,
-            "last": generations[-1]["accuracy"] if generations else None,
+            "finished": found["finished"],
+            "state": _state(path, found["finished"] == config["problems"]["count"]),
+            "tokens": found["tokens"],
+            "first": accuracies[0],
+            "last": accuracies[-1],
         }
     except EvolveError as error:
         return {"name": name, "error": str(error)}
@@ -60,17 +76,10 @@ def _state(path: Path, complete: bool) -> str:
     return "running" if time.time() - max(written, default=0.0) < RECENT else "stopped"
 
 
-def run(name: str, path: Path) -> dict[str, Any]:
+def run(name: str, path: Path, known: Course = course) -> dict[str, Any]:
     """A run's settings and the course of its generations."""
-    described = read_run_json(path)
-    with PagedReader(path) as reader:
-        generations = reader.by_generation()
-        tokens: dict[int, int] = {}
-        for generation, _, _, prompt, completion, _ in reader.tokens():
-            tokens[generation] = tokens.get(generation, 0) + prompt + completion
-    for row in generations:
-        row["tokens"] = tokens.get(row["generation"], 0)
-    return {**summary(name, path, generations), "config": described["config"], "generations": generations}
+    config, found = read_run_json(path)["config"], known(path)
+    return {**summary(name, path, lambda _: found), "config": config, "generations": found["generations"]}
 
 
 def diversity(path: Path) -> dict[str, Any]:

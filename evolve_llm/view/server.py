@@ -25,12 +25,13 @@ from evolve_llm.view import answers
 from evolve_llm.view.comparing import comparison
 from evolve_llm.view.folders import find_runs
 from evolve_llm.view.guard import Guard
+from evolve_llm.view.memory import Mark, Memory, mark
 
 STATIC = Path(__file__).with_name("static")
-EVERY = 1.0
+EVERY = 2.0
 """Seconds between two looks at a run that another process writes."""
 PATIENCE = 10.0
-"""A page is told of news no oftener than this many times what its last answer took, so that looking stays cheap."""
+"""A page is told of news no oftener than this many times what its last answers took, so that looking stays cheap."""
 WINDOW = 30.0
 """Seconds over which the throughput of a running run is measured."""
 
@@ -38,20 +39,20 @@ WINDOW = 30.0
 def application(folders: Sequence[Path], token: str) -> Starlette:
     """The server over the runs in these folders, for who has the token."""
 
-    took: dict[Path, float] = {}  # seconds of the last answer about a whole run
+    memory = Memory()
+
+    def course(path: Path) -> dict[str, Any]:
+        return memory.answer("course", (path,), lambda: answers.course(path))
 
     def runs(_: Request) -> list[dict[str, Any]]:
-        return [answers.summary(name, path) for name, path in find_runs(folders).items()]
+        return [answers.summary(name, path, course) for name, path in find_runs(folders).items()]
 
     def run(request: Request) -> dict[str, Any]:
-        name, path = _named(folders, request)
-        started = time.monotonic()
-        found = answers.run(name, path)
-        took[path] = time.monotonic() - started
-        return found
+        return answers.run(*_named(folders, request), course)
 
     def diversity(request: Request) -> dict[str, Any]:
-        return answers.diversity(_named(folders, request)[1])
+        path = _named(folders, request)[1]
+        return memory.answer("diversity", (path,), lambda: answers.diversity(path))
 
     def prompt(request: Request) -> dict[str, Any]:
         uid = request.query_params.get("uid", "")
@@ -59,7 +60,9 @@ def application(folders: Sequence[Path], token: str) -> Starlette:
 
     def compare(request: Request) -> dict[str, Any]:
         known, wanted = find_runs(folders), request.query_params.getlist("run")
-        return comparison({name: _path(known, name) for name in wanted})
+        runs = {name: _path(known, name) for name in wanted}
+        question = "compare " + json.dumps(list(runs))
+        return memory.answer(question, tuple(runs.values()), lambda: comparison(runs))
 
     def problems(request: Request) -> dict[str, Any]:
         return answers.problems(_named(folders, request)[1], _number(request, "first"))
@@ -76,7 +79,7 @@ def application(folders: Sequence[Path], token: str) -> Starlette:
             _, path = await run_in_threadpool(_named, folders, request)
         except UserError as error:
             return JSONResponse({"error": str(error)}, 404)
-        return EventSourceResponse(_changes(path, lambda: took.get(path, 0.0)))
+        return EventSourceResponse(_changes(path, lambda: memory.cost(path)))
 
     asked = (runs, run, diversity, problems, problem, candidate, prompt, compare)
     routes = [Route(f"/api/{one.__name__}", _json(one)) for one in asked]
@@ -154,17 +157,18 @@ async def _changes(path: Path, cost: Callable[[], float]) -> AsyncIterator[dict[
     ``cost``: the seconds that an answer to this news takes.
     """
     known: tuple[int, int] | None = None
-    seen: deque[tuple[float, int]] = deque()  # (when, completions)
+    seen: deque[tuple[float, int]] = deque()  # (when, chains)
+    before: Mark | None = None
     while True:
-        now = await run_in_threadpool(_progress, path)
+        written, now = mark(path), None
+        if written != before:
+            before, now = written, await run_in_threadpool(_progress, path)
         if now is not None and now != known:
             known = now
             seen.append((time.monotonic(), now[1]))
             while len(seen) > 2 and seen[-1][0] - seen[0][0] > WINDOW:
                 seen.popleft()
-            yield {
-                "data": json.dumps({"generations": now[0], "completions": now[1], "per_second": _speed(seen)})
-            }
+            yield {"data": json.dumps({"generations": now[0], "chains": now[1], "per_second": _speed(seen)})}
         await asyncio.sleep(max(EVERY, PATIENCE * cost()))
 
 

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from evolve_llm.analysis.compare import compare
 from evolve_llm.analysis.run import Run
 from evolve_llm.view.folders import find_runs
+from evolve_llm.view.memory import Memory
 from evolve_llm.view.server import application
 
 ASKED = {"run": "hostile", "place": "0"}
@@ -147,3 +148,25 @@ def test_grids_are_told_as_numbers_where_the_format_knows_them(tmp_path: Path) -
     assert isinstance(found["candidate"]["grids"], list)
     assert answers._grids("grid", "<answer>\n1 2\n3 4\n</answer>") == [[[1, 2], [3, 4]]]
     assert answers._grids("boxed", "1 2\n3 4") == answers._grids("gone", "1 2\n3 4") == []
+
+
+def test_an_answer_is_remembered_until_something_is_written(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    memory, made = Memory(), []
+
+    def answer() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [memory.answer("a", (tmp_path,), answer) for _ in range(2)] == [1, 1]
+    assert memory.answer("b", (tmp_path,), answer) == 2
+    (tmp_path / "run.db-wal").write_text("more")
+    assert [memory.answer("a", (tmp_path,), answer) for _ in range(2)] == [3, 3]
+    assert memory.cost(tmp_path) > 0
+
+
+def test_what_fails_is_asked_again(tmp_path: Path) -> None:
+    memory = Memory()
+    with pytest.raises(ZeroDivisionError):
+        memory.answer("a", (tmp_path,), lambda: 1 / 0)
+    assert memory.answer("a", (tmp_path,), lambda: 1) == 1

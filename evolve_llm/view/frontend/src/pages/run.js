@@ -28,8 +28,8 @@ function settings(run) {
 
 function pace(run, news) {
   if (!news.per_second) return "Running: new generations appear by themselves.";
-  const each = run.tokens / Math.max(1, news.completions);
-  return `Running: ${news.per_second.toFixed(1)} completions a second, about ${number(Math.round(news.per_second * each))} tokens a second.`;
+  const each = run.tokens / Math.max(1, news.chains);
+  return `Running: ${news.per_second.toFixed(1)} chains a second, about ${number(Math.round(news.per_second * each))} tokens a second.`;
 }
 
 function figures(run, graded) {
