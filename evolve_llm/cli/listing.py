@@ -31,6 +31,7 @@ class Kind(StrEnum):
     BACKENDS = "backends"
     GRADERS = "graders"
     FORMATS = "formats"
+    TRACKERS = "trackers"
 
 
 @reported
@@ -39,7 +40,7 @@ def list_(
     *,
     json: JsonFlag = False,
 ) -> None:
-    """List the operators, presets, problem sets, backends, graders or answer formats that can be named here."""
+    """List what can be named here: operators, presets, problem sets, backends, graders, formats or trackers."""
     entries = _presets() if kind is Kind.PRESETS else _plugins(kind)
     if json:
         print_json({kind.value: entries})
@@ -79,6 +80,7 @@ def _plugins(kind: Kind) -> list[dict[str, Any]]:
         Kind.BACKENDS: ("backend", _backend),
         Kind.GRADERS: ("grader", _instance),
         Kind.FORMATS: ("answer format", _format),
+        Kind.TRACKERS: ("tracker", lambda _, factory: {"summary": summary(factory), "parameters": {}}),
     }[kind]
     return [_entry(group, name, point, describe) for name, point in registry.available(group).items()]
 

@@ -41,13 +41,15 @@ from evolve_llm.testing.strategies import (
     problems,
     seeds,
 )
+from evolve_llm.testing.tracker import TrackerContract
 from evolve_llm.testing.variation import VariationContract
 from evolve_llm.testing.wording import BrokenError
 
 __all__ = [
     "HOSTILE", "TABLES", "AdaptationContract", "BackendContract", "Behaviour", "BrokenError",
     "FairSelectionContract", "FinishContract", "FitnessContract", "GraderContract", "Ledger", "ProblemContract",
-    "Reordering", "ReplacementContract", "SelectionContract", "StoppingContract", "VariationContract", "behaviours",
+    "Reordering", "ReplacementContract", "SelectionContract", "StoppingContract", "TrackerContract",
+    "VariationContract", "behaviours",
     "candidates", "contents", "database", "hostile_texts", "lineage", "orders", "populations", "presets",
     "problem_sets", "problems", "run_directory", "seeds", "the_best",
 ]  # fmt: skip

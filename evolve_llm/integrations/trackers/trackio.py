@@ -5,6 +5,8 @@ TRACKIO_DIR says where, as it does anywhere; ``trackio show`` opens its page.
 
 from __future__ import annotations
 
+import secrets
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,17 @@ def trackio(argument: str) -> Trackio:
         import trackio as library
     except ImportError as error:
         raise UserError(f'--track trackio needs {error.name}: pip install "evolve-llm[trackio]"') from error
+    for name in [one for one in sys.modules if one.partition(".")[0] == "trackio"]:
+        vars(sys.modules[name])["print"] = _unheard  # it writes on standard output, which is the run's own
     return Trackio(library, argument or PROJECT)
 
 
+def _unheard(*_: object, **__: object) -> None:
+    pass
+
+
 class Trackio:
-    """A run of a Trackio project. A run is known by its name there, so the id is the name."""
+    """A run of a Trackio project. A run is known by its name there, so the id is the name and something of its own."""
 
     def __init__(self, library: Any, project: str) -> None:
         self._library, self._project = library, project
@@ -34,8 +42,8 @@ class Trackio:
     def start(self, name: str, parameters: Mapping[str, Parameter], known: str | None) -> str:
         """See the contract."""
         self._run = self._library.init(
-            project=self._project, name=known or name, config=dict(parameters), resume="allow" if known else "never",
-            embed=False, auto_log_gpu=False,
+            project=self._project, name=known or f"{name}-{secrets.token_hex(3)}", config=dict(parameters),
+            resume="allow" if known else "never", embed=False, auto_log_gpu=False, auto_log_cpu=False,
         )  # fmt: skip
         return str(self._run.name)
 
