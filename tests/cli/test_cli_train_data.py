@@ -38,6 +38,35 @@ def test_a_training_set_is_made_and_told(cli: Cli, run: str, tmp_path: Path) -> 
     assert not (out / "data" / "test.jsonl").exists()
 
 
+def test_the_command_for_a_cluster_is_printed_and_written(cli: Cli, run: str, tmp_path: Path) -> None:
+    data, out = str(tmp_path / "set"), tmp_path / "cluster"
+    assert cli("train-data", run, "--out", data).code == 0
+    flags = ("train", data, "--model", "some/model", "--out", str(out), "--algorithm", "verl")
+    done = cli(*flags, "--set", "beta=0.1")
+    assert done.code == 0, done.err
+    assert "verl.trainer.main_ppo" in done.out
+    assert "data.train_batch_size=256" in done.out  # the paper's, where no recipe is named
+    assert "algorithm.kl_ctrl.kl_coef=0.1" in (out / "train.sh").read_text()
+    assert set(cli(*flags, "--json").json) == {"out", "script"}
+
+
+def test_a_training_that_cannot_be_is_refused_with_exit_code_2(cli: Cli, run: str, tmp_path: Path) -> None:
+    data, out = str(tmp_path / "set"), str(tmp_path / "out")
+    assert cli("train-data", run, "--out", data).code == 0
+    for flags, said in (
+        (("--algorithm", "ppo"), "--algorithm is rloo, grpo or verl"),
+        (("--set", "beta"), "--set takes KEY=VALUE"),
+        (("--set", "betta=1"), "Did you mean 'beta'?"),
+        (("--recipe", "paper"), "unknown recipe 'paper'"),
+        (("--model", "llama_cpp:x.gguf"), "cannot be trained"),
+        (("--adapter", str(tmp_path / "none")), "there is no such folder"),
+    ):
+        done = cli("train", data, "--model", "fly", "--out", out, *flags)
+        assert (done.code, said in done.err) == (2, True), done.err
+    assert not Path(out).exists()
+    assert "is not a training set" in cli("train", run, "--model", "fly", "--out", out).err
+
+
 def test_what_cannot_be_is_said_with_exit_code_2(cli: Cli, run: str, tmp_path: Path) -> None:
     out = str(tmp_path / "set")
     for flags, said in (
