@@ -19,7 +19,7 @@ from evolve_llm.nouns.verdict import Verdict
 from evolve_llm.train import checkpoints
 from evolve_llm.train.measuring import Metrics, Reply, by_kind
 from evolve_llm.train.models import HINT, Base
-from evolve_llm.train.ordering import half_and_half
+from evolve_llm.train.ordering import KINDS, in_turn
 from evolve_llm.train.rewards import Rewards
 from evolve_llm.train.settings import Algorithm, TrainSettings
 
@@ -112,7 +112,9 @@ def trainer_of(
     except ImportError as error:
         raise UserError(f"training needs trl and peft: {HINT}") from error
     settings = job.settings
-    order = half_and_half([row["kind"] for row in job.rows], settings.prompts, settings.steps, settings.seed)
+    wanted = KINDS if settings.kinds == "both" else (settings.kinds,)
+    kinds_of_rows = [row["kind"] for row in job.rows]
+    order = in_turn(kinds_of_rows, settings.prompts, settings.steps, settings.seed, wanted)
     table = datasets.Dataset.from_list([_shown(row) for row in job.rows]).select(order)
     model = AutoModelForCausalLM.from_pretrained(job.base.place, dtype="auto")
     lora = None
@@ -177,7 +179,7 @@ def _arguments(job: Job) -> dict[str, Any]:
         "top_p": 1.0,
         "top_k": 0,
         "max_completion_length": job.max_tokens,
-        "shuffle_dataset": False,  # the rows come in the order of `half_and_half`
+        "shuffle_dataset": False,  # the rows come in the order of `in_turn`
         "remove_unused_columns": False,
         "disable_dropout": True,
         "logging_steps": 1,

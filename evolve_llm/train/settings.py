@@ -20,7 +20,12 @@ Algorithm = Literal["rloo", "grpo", "verl"]
 class TrainSettings(Options):
     """Settings of a training, besides its data, its model and where it goes. A step is one update of the weights."""
 
-    prompts: int = Field(default=32, ge=2, description="prompts of a step, half of them standard; even")
+    prompts: int = Field(
+        default=32, ge=2, description="prompts of a step, half of them standard, so an even number"
+    )
+    kinds: Literal["both", "standard", "aggregation"] = Field(
+        default="both", description="both: half and half; one of them alone is a control"
+    )
     rollouts: int = Field(default=8, ge=2, description="replies to each prompt")
     steps: int = Field(default=100, ge=1, description="updates of the weights")
     learning_rate: float = Field(default=1e-5, gt=0, description="constant, after `warmup` steps")
@@ -54,7 +59,7 @@ class TrainSettings(Options):
 
     @model_validator(mode="after")
     def _halves(self) -> TrainSettings:
-        if self.prompts % 2:
+        if self.prompts % 2 and self.kinds == "both":
             raise ValueError(f"prompts must be even, half of them are standard prompts; got {self.prompts}")
         at_once = self.replies_at_once
         if at_once is not None and self.prompts * self.rollouts % at_once:

@@ -21,7 +21,7 @@ from evolve_llm.train.formats import write
 from evolve_llm.train.groups import Drawing
 from evolve_llm.train.measuring import Metrics, Reply, by_kind
 from evolve_llm.train.models import base_of, check_adapter, check_lengths, prompt_lengths, tokenizer_of
-from evolve_llm.train.ordering import half_and_half
+from evolve_llm.train.ordering import in_turn
 from evolve_llm.train.rewards import Rewards, value
 from evolve_llm.train.rows import Row
 from evolve_llm.train.settings import recipes, train_settings
@@ -31,26 +31,31 @@ from evolve_llm.train.verl_reward import compute_score, filled
 
 def test_every_step_is_half_and_half_and_every_row_comes_before_any_comes_again() -> None:
     kinds = ["standard", "aggregation"] * 6 + ["standard"] * 4
-    order = half_and_half(kinds, 8, 9, seed=3)
+    order = in_turn(kinds, 8, 9, seed=3)
     assert len(order) == 72
     for start in range(0, 72, 8):
         assert [kinds[place] for place in order[start : start + 8]].count("standard") == 4
     standard = [place for place in order if kinds[place] == "standard"]
     assert sorted(standard[:10]) == sorted(place for place, kind in enumerate(kinds) if kind == "standard")
     assert standard[:10] != standard[10:20]
-    assert order == half_and_half(kinds, 8, 9, seed=3) != half_and_half(kinds, 8, 9, seed=4)
+    assert order == in_turn(kinds, 8, 9, seed=3) != in_turn(kinds, 8, 9, seed=4)
+    alone = in_turn(kinds, 3, 5, 0, ("aggregation",))
+    assert len(alone) == 15
+    assert {kinds[place] for place in alone} == {"aggregation"}
     with pytest.raises(UserError, match="has no aggregation rows"):
-        half_and_half(["standard"] * 4, 2, 1, 0)
+        in_turn(["standard"] * 4, 2, 1, 0)
 
 
 def test_recipes_and_settings() -> None:
     paper = train_settings("rsa-rl")
     assert (paper.prompts, paper.rollouts, paper.learning_rate, paper.steps) == (256, 4, 1e-6, 300)
     assert (paper.beta, paper.max_tokens, paper.max_prompt_tokens) == (0.0, 8192, 33792)
+    assert train_settings(None, {"kinds": "standard", "prompts": 7}).prompts == 7
     assert set(recipes()) == {"fly", "rsa-rl"}
     assert train_settings("fly", {"beta": "0.2", "lora": "8"}).beta == 0.2
     for changes, said in (
         ({"prompts": 7}, "prompts must be even"),
+        ({"kinds": "none"}, "the setting kinds"),
         ({"replies_at_once": 7}, "replies_at_once must divide the 256 replies"),
         ({"betta": 1}, "no setting 'betta' of a training. Did you mean 'beta'?"),
         ({"beta": -1}, "the setting beta: Input should be greater than or equal to 0, got -1"),
