@@ -47,6 +47,14 @@ def train(
     adapter: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="A LoRA adapter to go on from.", show_default=False)
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRACKER",
+            help="Log every step to a tracker, as run does. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     unsafe_local: Annotated[
         bool, typer.Option("--unsafe-local", help="Grade without a sandbox if none is available.")
     ] = False,
@@ -67,18 +75,37 @@ def train(
     if algorithm == "verl":
         _for_a_cluster(data, model, out, settings, json=json)
         return
+    from evolve_llm.integrations.trackers.steps import StepTracking
+    from evolve_llm.integrations.trackers.tracking import make_trackers
     from evolve_llm.train.training import train as begin
 
-    done = begin(
-        data,
-        model,
-        out,
-        settings,
-        algorithm="grpo" if algorithm == "grpo" else "rloo",
-        adapter=adapter,
-        unsafe_local=unsafe_local,
-        on_step=None if json else lambda line: say(_told(line, settings.steps)),
+    about = {"algorithm": algorithm, "model": model, "data": str(data)}
+    chosen = {name: value for name, value in settings.model_dump().items() if value is not None}
+    tracking = StepTracking(
+        make_trackers(track or ()), out, {**about, **chosen}, lambda text: say(f"warning: {text}")
     )
+
+    def after(line: dict[str, Any]) -> None:
+        if not json:
+            say(_told(line, settings.steps))
+        if track:
+            tracking.note(line)
+
+    complete = False
+    try:
+        done = begin(
+            data,
+            model,
+            out,
+            settings,
+            algorithm="grpo" if algorithm == "grpo" else "rloo",
+            adapter=adapter,
+            unsafe_local=unsafe_local,
+            on_step=after,
+        )
+        complete = True
+    finally:
+        tracking.end(complete=complete)
     if json:
         print_json(
             {"out": str(done.out), "steps": len(done.metrics), "last": done.metrics[-1], "use": done.hints}
