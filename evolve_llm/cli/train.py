@@ -155,6 +155,8 @@ def _print(metrics: list[dict[str, Any]]) -> None:
     width = max(1, len(metrics) // 2)
     for some in (metrics[:width], metrics[-width:]):
         for kind in ("standard", "aggregation"):
+            if not any(f"tokens/{kind}" in line for line in some):
+                continue  # it was trained on the other kind alone
             names = ("reward", "zero_variance", "entropy", "tokens", "truncated", "ungraded")
             means = [_mean(some, f"{name}/{kind}") for name in names]
             table.add_row(
