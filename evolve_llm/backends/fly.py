@@ -6,6 +6,7 @@ it can show stands in its model card beside the weights.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
@@ -109,11 +110,26 @@ def shipped_weights(folder: Path = FOLDER) -> Path:
 
 
 def fly(argument: str = "", **options: object) -> Fly:
-    """The fruit fly, a tiny model for digit locks: ``--model fly``. Raises UserError for an argument."""
-    if argument:
-        raise UserError(
-            f"the model fly takes no argument, got {argument!r}; for a file of your own, write --model "
-            "llama_cpp:FILE"
-        )
+    """The fruit fly, a tiny model for digit locks: ``--model fly``, or ``--model fly:FOLDER`` for a trained one.
+
+    A trained fly is known by the checksum of its weights, so that no run goes on with another one. Raises UserError
+    for a folder without a fly.
+    """
     chosen = read_options(FlyOptions, "fly", options)
-    return Fly(shipped_weights, name="fly", options=chosen)
+    if not argument:
+        return Fly(shipped_weights, name="fly", options=chosen)
+    folder = Path(argument).expanduser()
+    return Fly(lambda: shipped_weights(folder), name=f"fly:{_known_by(folder)}", options=chosen)
+
+
+def _known_by(folder: Path) -> str:
+    """The beginning of the checksum of a trained fly's weights."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = (folder / SUMS_NAME).read_text("ascii").splitlines()
+        sums = {name: digest for digest, name in map(str.split, lines)}
+        if FILE_NAME in sums and (folder / FILE_NAME).is_file():
+            return sums[FILE_NAME][:12]
+    raise UserError(
+        f"there is no trained fly in {str(folder)!r} (a folder with {FILE_NAME} and {SUMS_NAME}, as evolve-llm train "
+        "makes it from --model fly); for another file of your own, write --model llama_cpp:FILE"
+    )

@@ -24,6 +24,8 @@ from evolve_llm.cli.report import report
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
 from evolve_llm.cli.top import top
+from evolve_llm.cli.train import train
+from evolve_llm.cli.train_data import train_data
 from evolve_llm.cli.view import view
 
 app = typer.Typer(
@@ -43,6 +45,8 @@ app.command("show")(show)
 app.command("compare")(compare)
 app.command("credit")(credit)
 app.command("lineage")(lineage)
+app.command("train-data")(train_data)
+app.command("train")(train)
 app.command("regrade")(regrade)
 app.command("export")(export)
 app.command("view")(view)

@@ -30,7 +30,7 @@ def test_the_factory_takes_the_engines_options() -> None:
     assert fly(n_parallel="4").capacity == 4
     assert fly().identity == "llama_cpp:fly"
     assert (fly().options.n_threads, fly().options.flash_attention, fly().streams) == (1, False, False)
-    with pytest.raises(UserError, match="fly takes no argument, got 'big'"):
+    with pytest.raises(UserError, match="there is no trained fly in 'big'"):
         fly("big")
     with pytest.raises(UserError, match="context_length"):
         fly(context_length=4096)
