@@ -125,7 +125,8 @@ class PagedReader(StoreReader):
     def by_generation(self) -> list[dict[str, Any]]:
         """Accuracy, majority, diversity and losses of each generation over the problems that finished it.
 
-        ``square`` is the mean square of a problem's accuracy, from which an interval over problems follows.
+        ``square`` is the mean square of a problem's accuracy, from which an interval over problems follows, and
+        ``majority_square`` that of its majority.
         """
         query = (
             _MEMBERS
@@ -135,6 +136,7 @@ class PagedReader(StoreReader):
                 avg(CASE WHEN graded > 0 THEN 1.0 * correct * correct / graded / graded END) AS square,
                 avg(CASE WHEN graded > 0 THEN correct > 0 END) AS any_correct,
                 avg(CASE WHEN graded > 0 THEN majority END) AS majority,
+                avg(CASE WHEN graded > 0 THEN majority * majority END) AS majority_square,
                 avg(classes) AS classes, sum(truncated) AS truncated, sum(failed) AS failed
             FROM cells GROUP BY generation ORDER BY generation"""
         )

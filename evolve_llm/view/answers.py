@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -28,13 +30,28 @@ GRIDS, SIDE = 24, 60
 def course(path: Path) -> dict[str, Any]:
     """What of a run is added up over all its problems: its generations, its tokens, and how many have finished."""
     with PagedReader(path) as reader:
-        generations, finished = reader.by_generation(), len(reader.finished())
+        generations, ended, begun = reader.by_generation(), reader.finished(), reader.begun()
         tokens: dict[int, int] = {}
         for generation, _, _, prompt, completion, _ in reader.tokens():
             tokens[generation] = tokens.get(generation, 0) + prompt + completion
     for row in generations:
         row["tokens"] = tokens.get(row["generation"], 0)
-    return {"generations": generations, "tokens": sum(tokens.values()), "finished": finished}
+    return {
+        "generations": generations,
+        "tokens": sum(tokens.values()),
+        "finished": len(ended),
+        "under_way": len(begun - ended),
+        "seconds": _seconds(path),
+    }
+
+
+def _seconds(path: Path) -> float:
+    """How long the sessions that have ended took together."""
+    try:
+        lines = (path / "sessions.jsonl").read_text("utf-8").splitlines()
+        return math.fsum(float(json.loads(line)["seconds"]) for line in lines)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0  # none has ended yet, or it was cut off: the pages then say nothing of time
 
 
 Course = Callable[[Path], dict[str, Any]]
@@ -79,7 +96,8 @@ def _state(path: Path, complete: bool) -> str:
 def run(name: str, path: Path, known: Course = course) -> dict[str, Any]:
     """A run's settings and the course of its generations."""
     config, found = read_run_json(path)["config"], known(path)
-    return {**summary(name, path, lambda _: found), "config": config, "generations": found["generations"]}
+    told = {key: found[key] for key in ("generations", "under_way", "seconds")}
+    return {**summary(name, path, lambda _: found), "config": config, **told}
 
 
 def diversity(path: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     store_run(folder / "hostile", HOSTILE)
     store_run(folder / "other", HOSTILE, wrong=7)
+    programs = ["def f(x):\n    return '<b>' + x", "no program"]
+    store_run(folder / "code", programs, problems=1, form="code", detail="f('a') gave 'b'")
     asked = [Problem(f"q{place}", text, grader="exact", reference="1") for place, text in enumerate(TEX)]
     evolve(asked, "rsa", "scripted", out=folder / "tex", population=3, parents=2, generations=2)
     for name, text in (("half", '{"format": 1, "config": {}}'), ("newer", '{"format": 99}'), ("broken", "{")):

@@ -195,6 +195,25 @@ def test_runs_are_filtered_ticked_and_compared(page: Any, address: str) -> None:
     page.wait_for_selector(".mark")
 
 
+def test_a_program_is_coloured_below_the_test_that_failed(page: Any, address: str) -> None:
+    _go(page, address, "#/run/code/candidate/0/1.0")
+    page.wait_for_selector(".program")
+    assert page.locator(".failing").inner_text() == "f('a') gave 'b'"
+    assert page.locator(".program .hljs-keyword").all_inner_texts() == ["def", "return"]
+    assert page.locator(".program").inner_text().startswith("def f(x):")
+    _is_harmless(page)
+
+
+def test_a_printed_report_cuts_nothing_off(page: Any, runs: Path, tmp_path: Path) -> None:
+    report.write([runs / "tex"], tmp_path / "report.html", "all")
+    page.goto(f"{(tmp_path / 'report.html').as_uri()}#/run/tex/problem/0")
+    page.wait_for_selector(".set")
+    page.emulate_media(media="print")
+    assert page.locator("header").is_hidden()
+    assert page.locator(".set").evaluate("one => getComputedStyle(one).maxHeight") == "none"
+    assert len(page.pdf()) > 5_000
+
+
 def test_the_arrow_keys_walk_through_the_lineage(page: Any, address: str) -> None:
     _go(page, address, "#/run/hostile/problem/0")
     page.locator("[data-uid='0.2']").focus()

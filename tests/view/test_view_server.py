@@ -18,7 +18,7 @@ ASKED = {"run": "hostile", "place": "0"}
 
 def test_every_run_is_a_line_and_a_damaged_one_says_why(client: TestClient) -> None:
     told = {one["name"]: one for one in client.get("/api/runs").json()}
-    assert set(told) == {"hostile", "other", "tex", "half", "newer", "broken"}
+    assert set(told) == {"hostile", "other", "code", "tex", "half", "newer", "broken"}
     assert told["hostile"]["problems"] == 2
     assert "run.db is missing" in told["half"]["error"] or "lacks" in told["half"]["error"]
     assert "format 99" in told["newer"]["error"]

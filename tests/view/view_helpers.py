@@ -37,13 +37,14 @@ TEX = (
 
 
 def store_run(
-    path: Path, chains: Sequence[str], problems: int = 2, generations: int = 2, wrong: int = 0
-) -> None:
+    path: Path, chains: Sequence[str], problems: int = 2, generations: int = 2, wrong: int = 0, form: str = "text",
+    detail: str = "",
+) -> None:  # fmt: skip
     """A run in which every chain is born in every generation, each a child of its own and the next one.
 
     All are correct but the one in the slot ``wrong``; the last one answers.
     """
-    asked = [Problem(f"p{i}/{chains[i]}", chains[i], grader="exact", reference="1") for i in range(problems)]
+    asked = [Problem(f"p{i}/{chains[i]}", chains[i], form, "exact", "1") for i in range(problems)]
     preset = {
         "name": "made" + "!" * wrong,
         "population": len(chains),
@@ -52,11 +53,16 @@ def store_run(
     }
     config = {"preset": preset, "model": "made", "seed": 0, "prompts": "", "problems": {"count": problems}}
     with Store.open_for_run(path, config, {}, asked) as store:
-        asyncio.run(_fill(store, asked, chains, generations, wrong))
+        asyncio.run(_fill(store, asked, chains, generations, wrong, detail))
 
 
 async def _fill(
-    store: Store, problems: Sequence[Problem], chains: Sequence[str], generations: int, wrong: int
+    store: Store,
+    problems: Sequence[Problem],
+    chains: Sequence[str],
+    generations: int,
+    wrong: int,
+    detail: str,
 ) -> None:
     count = len(chains)
     for place, problem in enumerate(problems):
@@ -72,7 +78,9 @@ async def _fill(
                 made = Completion(text=text, finish_reason="stop", prompt_tokens=3, completion_tokens=7)
                 await store.put(place, Address(generation, slot, "vary", 0), "digest", 1, made)
             verdicts = {
-                one.uid: Verdict(Grade.INCORRECT if one.slot == wrong else Grade.CORRECT, "made")
+                one.uid: Verdict(
+                    Grade.INCORRECT if one.slot == wrong else Grade.CORRECT, "made", detail=detail
+                )
                 for one in members
             }
             last = generation == generations - 1

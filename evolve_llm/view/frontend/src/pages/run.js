@@ -23,20 +23,25 @@ export async function runPage(name, first, redraw) {
 function settings(run) {
   const preset = run.config.preset;
   return h("p", { class: "soft" }, `${preset.name}: N=${preset.population}, K=${preset.parents}, T=${preset.generations} · ${run.model} · seed ${run.seed} · ` +
-    `${run.finished} of ${run.problems} problems finished, ${run.state} · ${number(run.tokens)} tokens`);
+    `${run.finished} of ${run.problems} problems finished, ${run.state} · ${number(run.tokens)} tokens${run.seconds ? ` · ${duration(run.seconds)}` : ""}`);
+}
+
+function duration(seconds) {
+  return seconds < 90 ? `${seconds.toFixed(1)} s` : seconds < 5400 ? `${(seconds / 60).toFixed(1)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 function pace(run, news) {
-  if (!news.per_second) return "Running: new generations appear by themselves.";
+  if (!news.per_second) return `${run.under_way} problems are under way. New generations appear by themselves.`;
   const each = run.tokens / Math.max(1, news.chains);
-  return `Running: ${news.per_second.toFixed(1)} chains a second, about ${number(Math.round(news.per_second * each))} tokens a second.`;
+  return `${run.under_way} problems are under way: ${news.per_second.toFixed(1)} chains a second, about ${number(Math.round(news.per_second * each))} tokens a second.`;
 }
 
 function figures(run, graded) {
   const rows = run.generations, column = (key) => rows.map((row) => row[key]);
-  const halves = rows.map((row) => row.graded > 1 ? 1.96 * Math.sqrt(Math.max(0, row.square - row.accuracy ** 2) / (row.graded - 1)) : 0);
+  const halves = (mean, square) => rows.map((row) => row.graded > 1 ? 1.96 * Math.sqrt(Math.max(0, row[square] - row[mean] ** 2) / (row.graded - 1)) : 0);
   return h("div", { class: "figures" },
-    graded ? curves("Correct by generation", [["pass@1 (band: 95 % over problems)", column("accuracy"), halves], ["majority", column("majority")], ["pass@N", column("any_correct")]], 1) : null,
+    graded ? curves("Correct by generation, each with its 95 % band over problems", [["pass@1", column("accuracy"), halves("accuracy", "square")], ["majority", column("majority"), halves("majority", "majority_square")],
+      ["pass@N", column("any_correct"), halves("any_correct", "any_correct")]], 1) : null,
     curves("Answer classes in a population, on average", [["classes", column("classes")]]),
     curves("Tokens by generation", [["tokens", column("tokens")]]),
     curves("Truncated and failed candidates", [["truncated", column("truncated")], ["failed", column("failed")]]));
