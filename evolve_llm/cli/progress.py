@@ -73,7 +73,7 @@ class Progress:
     def __init__(self, session: Session) -> None:
         preset = session.scheme.preset
         self.count = len(session.items)
-        self.sizes = [preset.population] + [session.scheme.children] * (preset.generations - 1)
+        self.sizes = [preset.first] + [session.scheme.children] * (preset.generations - 1)
         self.lines = [Line(self.count * size) for size in self.sizes]
         self._session = session
         session.backend = _Watched(session.backend, self)

@@ -78,7 +78,8 @@ class Watch:
             parts.append(f"{tokens:,.0f} tokens/s")
             preset = self.config["preset"]
             children = preset.get("offspring") or preset["population"]
-            expected = self.problems * (preset["population"] + children * (preset["generations"] - 1))
+            first = preset.get("initial") or preset["population"]
+            expected = self.problems * (first + children * (preset["generations"] - 1))
             left = expected - self.seen[-1][1]
             if left > 0 and preset.get("evaluate") is None and not preset.get("stop"):
                 parts.append(f"ETA {duration(left / asked)}")

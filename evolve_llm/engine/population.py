@@ -129,7 +129,7 @@ class Population:
 
     def _plans(self, generation: int, members: Sequence[Any]) -> list[Plan]:
         if generation == 0:
-            return plan_initial(self.scheme.preset.population)
+            return plan_initial(self.scheme.preset.first)
         return plan_generation(
             self.scheme.toolbox,
             self.choices,
@@ -188,12 +188,12 @@ class Population:
     def _replace(
         self, index: int, parents: tuple[Candidate, ...], offspring: list[Candidate]
     ) -> tuple[Candidate, ...]:
-        if index == 0:
+        toolbox, preset = self.scheme.toolbox, self.scheme.preset
+        if index == 0 and preset.initial is None:
             return tuple(offspring)
+        replace = toolbox.truncate if index == 0 else toolbox.replace
         with rng_scope(derive(self.seed, self.problem.id, index, 0, "replace")):
-            return applying.replace_members(
-                self.scheme.toolbox.replace, list(parents), list(offspring), self.scheme.preset.population
-            )
+            return applying.replace_members(replace, list(parents), list(offspring), preset.population)
 
     def _stops(self, history: Sequence[tuple[Candidate, ...]]) -> bool:
         rules = (getattr(self.scheme.toolbox, alias) for alias in self.scheme.stops)

@@ -66,6 +66,7 @@ def prompts_of(reader: PagedReader, config: Mapping[str, Any], place: int, uid: 
 def _installed(preset: Preset) -> Scheme:
     specs = [
         preset.init,
+        preset.truncate,
         preset.select,
         *preset.vary,
         preset.evaluate,

@@ -7,7 +7,13 @@ from typing import Any
 
 from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.scheme.applying import needs_fitness
-from evolve_llm.scheme.declarations import Variation, declaration, own_parameters, reference_of
+from evolve_llm.scheme.declarations import (
+    Replacement,
+    Variation,
+    declaration,
+    own_parameters,
+    reference_of,
+)
 from evolve_llm.scheme.parameters import wrong_parameters
 from evolve_llm.scheme.plan import plan_generation
 from evolve_llm.scheme.scheme import Scheme
@@ -17,7 +23,13 @@ def check(scheme: Scheme) -> None:
     """Whether the operators fit each other. Raises UserError; also to be called after re-registering."""
     preset, toolbox = scheme.preset, scheme.toolbox
     if not hasattr(toolbox, "evaluate"):
-        for alias in ("select", "replace", "finish", *scheme.stops):
+        for alias in (
+            "select",
+            "replace",
+            "finish",
+            *(["truncate"] if preset.truncate else []),
+            *scheme.stops,
+        ):
             function = getattr(toolbox, alias)
             unused = alias in ("select", "replace") and preset.generations == 1
             if needs_fitness(scheme.kinds[alias], function) and not unused:
@@ -32,6 +44,13 @@ def check(scheme: Scheme) -> None:
             f"values, but [evaluate] {reference_of(toolbox.evaluate)} gives {len(weights)}; use several objectives "
             'or cases, for example evaluate = { operator = "self_verify", votes = 4, cases = true }'
         )
+    if preset.truncate is not None:
+        said = declaration(Replacement, toolbox.truncate)
+        if said.positional or said.varies_size:
+            raise UserError(
+                f"preset {preset.name!r}: [truncate] {reference_of(toolbox.truncate)} does not choose N of more; "
+                'use one that does, for example truncate = "plus"'
+            )
     if scheme.positional and scheme.children != preset.population:
         raise UserError(
             f"preset {preset.name!r}: [replace] {reference_of(toolbox.replace)} puts each child into its own slot, so "
@@ -61,8 +80,8 @@ def check(scheme: Scheme) -> None:
 def _require(scheme: Scheme) -> None:
     """Ask operators that have conditions of their own whether they can work in this preset."""
     preset = scheme.preset
-    for alias in ("select", "replace", "finish", "adapt", *scheme.stops):
-        function = getattr(scheme.toolbox, alias, None)
+    for alias in ("truncate", "select", "replace", "finish", "adapt", *scheme.stops):
+        function = getattr(scheme.toolbox, alias, None) if alias in scheme.kinds else None
         requires = function and getattr(declaration(scheme.kinds[alias], function), "requires", None)
         if function is not None:
             refuse_wrong(f"preset {preset.name!r}: [{alias}]", function, own_parameters(function))

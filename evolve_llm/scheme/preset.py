@@ -23,7 +23,7 @@ OperatorRef = str | Callable[..., Any]
 _FROZEN = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
-_SINGLE = ("init", "select", "evaluate", "replace", "finish", "adapt")
+_SINGLE = ("init", "truncate", "select", "evaluate", "replace", "finish", "adapt")
 
 
 class OperatorSpec(BaseModel):
@@ -89,9 +89,11 @@ class Preset(BaseModel):
     """One evolutionary scheme: N candidates, K parents of a child, T generations, and the operators.
 
     ``generations`` counts generation 0, so the paper's T=10 means nine rounds of aggregation. ``offspring`` is
-    the number of children in a generation, which is N if it is not given. ``carry`` says what of a parent its
-    children read, and ``order`` how parents stand in a prompt (see ``ordering``). ``adapt`` changes the
-    probabilities of ``vary`` as the run learns. Any rule of ``stop`` ends a problem before its T generations.
+    the number of children in a generation, which is N if it is not given. ``initial`` is how many candidates are
+    sampled at first, where that is more than N: ``truncate``, a replacement, keeps N of them. ``carry`` says what
+    of a parent its children read, and ``order`` how parents stand in a prompt (see ``ordering``). ``adapt``
+    changes the probabilities of ``vary`` as the run learns. Any rule of ``stop`` ends a problem before its T
+    generations.
     """
 
     model_config = _FROZEN
@@ -102,10 +104,12 @@ class Preset(BaseModel):
     parents: int = Field(default=1, ge=1)
     generations: int = Field(ge=1)
     offspring: int | None = Field(default=None, ge=1)
+    initial: int | None = Field(default=None, ge=2)
     sampling: SamplingSpec = SamplingSpec()
     carry: CarrySpec = CarrySpec()
     order: Order = "random"
     init: OperatorSpec = OperatorSpec(operator="sample")
+    truncate: OperatorSpec | None = None
     select: OperatorSpec = OperatorSpec(operator="uniform")
     vary: tuple[VariationSpec, ...] = (VariationSpec(operator="aggregate"),)
     evaluate: OperatorSpec | None = None
@@ -114,7 +118,18 @@ class Preset(BaseModel):
     adapt: OperatorSpec | None = None
     stop: tuple[OperatorSpec, ...] = ()
 
-    @field_validator("init", "select", "evaluate", "replace", "finish", "adapt", mode="before")
+    @model_validator(mode="before")
+    @classmethod
+    def _truncated(cls, value: Any) -> Any:
+        """A larger first generation keeps the best where nothing else is said; without one nobody is chosen."""
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            **value,
+            "truncate": (value.get("truncate") or "plus") if value.get("initial") is not None else None,
+        }
+
+    @field_validator("init", "truncate", "select", "evaluate", "replace", "finish", "adapt", mode="before")
     @classmethod
     def _operator_shorthand(cls, value: Any) -> Any:
         """``select = "uniform"`` and ``select=function`` are short for an operator without parameters."""
@@ -136,6 +151,11 @@ class Preset(BaseModel):
                 f"parents (K={self.parents}) cannot exceed population (N={self.population}): "
                 "K different parents are drawn from N candidates"
             )
+        if self.initial is not None and self.initial <= self.population:
+            raise ValueError(
+                f"initial ({self.initial}) must be more than population (N={self.population}): N of the candidates "
+                "that are sampled at first are kept; leave it out where all of them are"
+            )
         if self.adapt is not None and len(self.vary) < 2:
             raise ValueError("adapt chooses between [[vary]] operators, and there is only one")
         if self.adapt is not None and self.evaluate is None:
@@ -148,6 +168,11 @@ class Preset(BaseModel):
         if sum(one or 1.0 for one in probabilities) > 1.0 + 1e-9:
             raise ValueError(f"the probabilities of [[vary]] sum to more than 1: {probabilities}")
         return self
+
+    @property
+    def first(self) -> int:
+        """How many candidates are sampled at first: ``initial``, or N."""
+        return self.initial or self.population
 
     def plain(self) -> dict[str, Any]:
         """The preset as plain data that TOML can hold, as the run directory records it (invariant I10).
@@ -166,6 +191,8 @@ class Preset(BaseModel):
             "sampling": self.sampling.model_dump(mode="json"),
             "carry": self.carry.model_dump(mode="json"),
         }
+        if self.initial is not None:
+            data["initial"] = self.initial
         if self.order != "random":  # runs older than the key do not have it
             data["order"] = self.order
         for key in _SINGLE:

@@ -44,7 +44,10 @@ class Scheme:
     @property
     def plans_ahead(self) -> bool:
         """Whether every generation can be planned before any text exists: nothing that is drawn depends on it."""
-        return self.blind and self.positional and not self.preset.stop and self.preset.adapt is None
+        preset = self.preset
+        return (
+            self.blind and self.positional and not preset.stop and preset.adapt is None and not preset.initial
+        )
 
     @property
     def selection(self) -> Selection:

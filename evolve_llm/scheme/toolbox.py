@@ -1,9 +1,9 @@
 """A preset becomes a ``deap.base.Toolbox``: aliases bound to operators with their parameters.
 
-Aliases: ``init``, ``select``, ``mate`` (the first K-ary operator of the mixture), ``mutate`` (the first of
-one parent), further variation operators under their own names, ``reproduce``, ``evaluate`` (where the
-preset has one), ``replace``, ``finish``, ``adapt``, ``stop_0``, … Re-register any of them, with any DEAP
-operator of the same signature, before the run starts.
+Aliases: ``init``, ``truncate`` (where the first generation is larger), ``select``, ``mate`` (the first K-ary
+operator of the mixture), ``mutate`` (the first of one parent), further variation operators under their own names,
+``reproduce``, ``evaluate`` (where the preset has one), ``replace``, ``finish``, ``adapt``, ``stop_0``, … Re-register
+any of them, with any DEAP operator of the same signature, before the run starts.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def build(preset: Preset, prompts: Path | None = None) -> Scheme:
     binder.bind("select", Selection, preset.select, "[select]")
     binder.bind("replace", Replacement, preset.replace, "[replace]")
     binder.bind("finish", Finishing, preset.finish, "[finish]")
+    if preset.truncate is not None:
+        binder.bind("truncate", Replacement, preset.truncate, "[truncate]")
     if preset.evaluate is not None:
         binder.bind("evaluate", Evaluation, preset.evaluate, "[evaluate]")
     if preset.adapt is not None:

@@ -96,7 +96,7 @@ def count_requests(scheme: Scheme, problem: Problem = _ANY) -> Requests:
     """
     preset, rounds = scheme.preset, scheme.preset.generations - 1
     public = problem.public()
-    chains = preset.population * len(_steps(scheme, "init", public, 0))
+    chains = preset.first * len(_steps(scheme, "init", public, 0))
     consultations = 0
     if rounds:
         tries = [_tries(scheme, one, public) for one in scheme.choices]
@@ -116,7 +116,7 @@ def _evaluations(scheme: Scheme) -> int:
     fitness = scheme.fitness
     if fitness is None:
         return 0
-    born = scheme.preset.population + scheme.children * (scheme.preset.generations - 1)
+    born = scheme.preset.first + scheme.children * (scheme.preset.generations - 1)
     survivors = 0 if scheme.positional else sum(_sizes(scheme))
     return fitness.calls * born + fitness.again * survivors
 
@@ -152,7 +152,7 @@ async def estimate(
         final = max([final, *[await widths.of(step, carried=True) for step in steps]])
     rounds = preset.generations - 1
     prompts = (
-        preset.population * init
+        preset.first * init
         + rounds * scheme.children * child
         + found.consultations * consult
         + found.evaluation * evaluation

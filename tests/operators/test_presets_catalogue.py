@@ -26,6 +26,7 @@ PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(4 + i)
 EXTRA: dict[str, dict[str, Any]] = {
     "steady-state": {"offspring": 2},
     "rsa-islands": {"select.every": 2},
+    "rsa-seeded": {"initial": 8},
     "map-elites": {"replace.lengths": [10, 14]},
 }
 every_preset = pytest.mark.parametrize("name", PRESETS)
