@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from making import scripted_run
+from train_helpers import scripted_run
 
 from evolve_llm import Run, evolve
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from making import sums
+from train_helpers import sums
 
 from evolve_llm import Run
 from evolve_llm.nouns.errors import UserError

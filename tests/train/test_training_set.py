@@ -9,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from making import guessing, scripted_run, sums
 from scipy.stats import chisquare
+from train_helpers import guessing, scripted_run, sums
 
 from evolve_llm import Problem, Run
 from evolve_llm.backends.scripted import Scripted

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from making import guessing, scripted_run, sums
+from train_helpers import guessing, scripted_run, sums
 
 from evolve_llm import Problem, Run
 from evolve_llm.backends.scripted import Scripted

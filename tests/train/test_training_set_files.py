@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from making import scripted_run, sums
+from train_helpers import scripted_run, sums
 
 from evolve_llm import Run
 from evolve_llm.nouns.errors import StoreError, UserError
