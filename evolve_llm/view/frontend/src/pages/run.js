@@ -16,7 +16,7 @@ export async function runPage(name, first, redraw) {
   if (run.generations.length) get("diversity", { run: name }).then((found) => { if (!state.stopped) pictures.append(...diversity(found.generations)); }, () => {});
   return { stop: () => { state.stopped = true; unfollow(); }, element: h("div", {}, h("h1", {}, name), settings(run), live,
     run.generations.length ? pictures : h("p", {}, "No generation is finished yet; it will appear here by itself."),
-    h("h2", {}, "Problems"), turn(name, page), h("p", { class: "soft" }, "A row a problem, a column a generation; the darker, the larger the share ", graded ? "that is correct" : "of the largest answer class", "."),
+    h("h2", {}, "Problems"), turn(name, page), h("p", { class: "soft" }, "A row a problem, a column a generation; the fuller its colour, the larger the share ", graded ? "that is correct" : "of the largest answer class", "."),
     scroller("heat-map", heat(name, page)), problems(name, page)) };
 }
 
