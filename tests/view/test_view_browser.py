@@ -201,6 +201,9 @@ def test_a_program_is_coloured_below_the_test_that_failed(page: Any, address: st
     assert page.locator(".failing").inner_text() == "f('a') gave 'b'"
     assert page.locator(".program .hljs-keyword").all_inner_texts() == ["def", "return"]
     assert page.locator(".program").inner_text().startswith("def f(x):")
+    assert "Log-probabilities of its 30 tokens" in page.locator("figcaption").inner_text()
+    assert page.locator(".heated .l4").count() == 15
+    assert page.locator(".heated").inner_text() == page.locator("#text").inner_text()
     _is_harmless(page)
 
 

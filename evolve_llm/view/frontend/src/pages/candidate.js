@@ -2,7 +2,7 @@
 import { get } from "../source.js";
 import { h, link, address, cut, folded, number, to, verdict } from "../dom.js";
 import { grids } from "../pictures/grids.js";
-import { strip } from "../pictures/strip.js";
+import { heated, strip } from "../pictures/strip.js";
 import { program } from "../texts/code.js";
 import { markdown } from "../texts/markdown.js";
 import { passages, shared, unit } from "../texts/passages.js";
@@ -16,7 +16,7 @@ export async function candidatePage(name, place, uid) {
     element: h("div", {}, h("h1", {}, `Candidate ${one.uid} of ${found.problem}`),
       h("p", {}, step(found.previous, "← previous"), " · ", step(found.next, "next →"), " · ", link(to.problem(name, place, one.uid), "in its lineage")),
       facts(one), answer(found), grids(one.grids), thinking(one), text, parents.length ? taken(one.text, parents) : null,
-      found.logprobs?.length ? strip(found.logprobs) : null,
+      found.logprobs?.length ? [strip(found.logprobs), heated(one.text, found.logprobs)] : null,
       folded("Set as Markdown and LaTeX", () => markdown(one.text) ?? h("p", {}, "The text is too long to be set.")),
       folded("The prompt as it was sent", () => asked(name, place, uid)),
       parents.length ? h("h2", {}, `Its parents. A passage of four ${unit(one.text)} and more that it shares has the parent's colour.`) : null,
