@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -85,15 +86,30 @@ class ResponseFile:
         with self._trouble():
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
             try:
-                self._prepare()
+                self._prepare_beside_others()
             except BaseException:
                 self._db.close()
                 raise
 
+    def _prepare_beside_others(self) -> None:
+        """Prepare, and again where another process prepares the file: SQLite gives up at once where both change it."""
+        until = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._prepare()
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                time.sleep(0.02)
+
     def _prepare(self) -> None:
+        self._db.execute("BEGIN")  # one look: another process may be making the file just now
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        self._db.execute("COMMIT")
         if application != APPLICATION and (application or tables):
             raise UserError(
                 f"{self.path} is an SQLite file, but not a recording of responses; name another file"

@@ -110,6 +110,11 @@ class ModelToolbox(base.Toolbox):  # type: ignore[misc]  # deap has no types
                 f"DEAP's algorithms need a preset with mate, mutate and evaluate; {chosen.name!r} has no "
                 f"{', '.join(missing) or 'evaluate that works without the reference'}"
             )
+        if chosen.initial is not None:
+            raise UserError(
+                f"preset {chosen.name!r} samples {chosen.initial} candidates at first and keeps some; in DEAP's own "
+                "loops you choose who stays: start from toolbox.population(n), and leave initial out"
+            )
         check_prompts(self.scheme.templates, [problem])
         backend = make_backend(model) if isinstance(model, str) else model
         self.backend: Backend = backend if cache is None else Recorded(Path(cache), backend)

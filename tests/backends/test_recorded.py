@@ -216,6 +216,20 @@ def test_two_processes_share_one_file(path: Path) -> None:
     assert run(use(Recorded(path), *asked)) == run(use(Recorded(path), *asked))
 
 
+def _open(path: str) -> str:
+    try:
+        ResponseFile(Path(path)).close()
+    except Exception as error:  # told to the test
+        return repr(error)
+    return ""
+
+
+def test_a_file_may_be_made_by_several_processes_at_once(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        for number in range(60):
+            assert pool.map(_open, [str(tmp_path / f"{number}.sqlite")] * 4, chunksize=1) == [""] * 4
+
+
 @pytest.mark.parametrize("content", [b"", b"not a database, but long enough", b"\x00" * 4096, b'{"a": 1}'])
 def test_files_that_are_no_recordings_are_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)

@@ -19,6 +19,7 @@ from evolve_llm import (
     load_preset,
     replacement,
 )
+from evolve_llm.engine.deap_compat import ModelToolbox
 from evolve_llm.record.store import Store
 from evolve_llm.scheme.toolbox import build
 from evolve_llm.session.estimate import count_requests
@@ -88,6 +89,14 @@ def test_the_best_stay_where_nothing_else_is_said() -> None:
     assert preset.truncate is not None
     assert preset.truncate.operator == "plus"
     assert Preset.from_toml(preset.to_toml()) == preset
+
+
+def test_deaps_own_loops_choose_for_themselves() -> None:
+    preset = load_preset("rsa-seeded").override(
+        {"vary": [{"operator": "aggregate", "probability": 0.5}, {"operator": "refine", "probability": 0.5}]}
+    )
+    with pytest.raises(UserError, match="leave initial out"):
+        ModelToolbox(PROBLEMS[0], "scripted", preset)
 
 
 @pytest.mark.parametrize(
