@@ -32,6 +32,7 @@ def study(
     The plan is written before anything is asked of the model.
     """
     from evolve_llm.cli import interrupts
+    from evolve_llm.nouns.errors import BudgetReached
     from evolve_llm.study.run import carry_out
     from evolve_llm.study.spec import read_study
     from evolve_llm.study.table import results
@@ -44,6 +45,9 @@ def study(
     except interrupts.InterruptedRunError as interrupted:
         say("interrupted; the same command resumes the study")
         raise typer.Exit(interrupted.exit_code) from None
+    except BudgetReached as reached:  # an end that was asked for
+        say(str(reached))
+        return
     if plan:
         print_json(found) if json else _print_plan(console(), found, folder)
         return
@@ -55,7 +59,8 @@ def _print_plan(out: Console, plan: dict[str, Any], folder: Path) -> None:
     most = plan["at_most"]
     seen = plan["detectable"]
     lines = [
-        f"{plan['name']}: {len(plan['arms'])} arms, {plan['problems']['count']:,} problems, {len(plan['seeds'])} seed(s)",
+        f"{plan['name']}: {len(plan['arms'])} arms, {plan['problems']['count']:,} problems, "
+        f"{len(plan['seeds'])} seed(s)",
         f"at most {most['runs']} runs, {most['requests']:,} requests, {most['tokens']:,} tokens, before sharing",
         f"{plan['tests']} tests; 80 % of such studies find a difference of "
         + ("nothing" if seen is None else f"{100 * seen:.1f} points")

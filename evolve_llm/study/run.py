@@ -17,7 +17,7 @@ from evolve_llm.analysis.stats import detectable_difference
 from evolve_llm.backends.base import make_backend
 from evolve_llm.backends.response_file import ResponseFile
 from evolve_llm.basics.whole_file import write_whole
-from evolve_llm.nouns.errors import StoreError, UserError
+from evolve_llm.nouns.errors import BudgetReached, StoreError, UserError
 from evolve_llm.nouns.problem import Problem, problems_digest
 from evolve_llm.scheme.problem_sets import load_problems
 from evolve_llm.session.session import Session
@@ -57,6 +57,11 @@ async def carry_out(
                     for arm in study.arms:
                         told(f"{arm.name}, seed {seed}")
                         await _one(_session(arm, seed, problems, folder, engine))
+        except BudgetReached:
+            raise BudgetReached(
+                f"the study's budget of {study.budget_tokens:,} tokens is spent ({paid.spent:,} used); what is stored "
+                "stays. Raise budget_tokens in the study file and repeat the command to go on"
+            ) from None
         finally:
             await engine.release()
     return plan

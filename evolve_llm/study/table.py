@@ -35,7 +35,7 @@ def results(study: Study, folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
     for one in plan["history"]:
         if not one["results"]:
             known = set(one["arms"])
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, arms in grouped.items():
         found = compare([runs[name], *(runs[arm.name] for arm in arms)])
         for arm, contrast in zip(arms, found.contrasts, strict=True):

@@ -1,4 +1,4 @@
-"""A study is planned first, shares what is the same, survives a dead model, and refuses to be changed behind its back."""
+"""A study is planned first, shares what is the same, survives a dead model, and refuses a changed past."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evolve_llm.backends.scripted import Scripted
-from evolve_llm.nouns.errors import BackendError, UserError
+from evolve_llm.nouns.errors import BackendError, BudgetReached, UserError
 from evolve_llm.study import run as running
 from evolve_llm.study.run import carry_out, paid_for, run_folder
 from evolve_llm.study.spec import Study, read_study
@@ -143,6 +143,20 @@ def test_a_budget_that_cannot_pay_for_a_seed_is_refused(
     with pytest.raises(UserError, match="may not pay for one seed"):
         carried(made(tmp_path, top="budget_tokens = 10"), tmp_path / "s")
     assert models[0].call_count == 0
+
+
+def test_a_spent_budget_ends_the_study_and_a_larger_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(monkeypatch)
+    plan = asyncio.run(carry_out(made(tmp_path), tmp_path / "s", plan_only=True))
+    one_seed = plan["at_most"]["tokens"]
+    seeds = f"seeds = {list(range(9))}"
+    with pytest.raises(BudgetReached, match="Raise budget_tokens"):
+        carried(made(tmp_path, top=f"{seeds}\nbudget_tokens = {one_seed}"), tmp_path / "s")
+    assert paid_for(tmp_path / "s")[1] >= one_seed
+    study = made(tmp_path, top=seeds)
+    assert results(study, tmp_path / "s", carried(study, tmp_path / "s"))["seeds"] == list(range(9))
 
 
 @pytest.mark.parametrize(
