@@ -164,6 +164,14 @@ class ResponseFile:
             tuple((token, value) for token, value in first),
         )
 
+    def totals(self) -> tuple[int, int]:
+        """(answers, prompt + completion tokens) of all that is recorded: each was paid for once."""
+        with self._trouble():
+            row = self._db.execute(
+                "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0) FROM responses"
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
     def put(self, key: bytes, completion: Completion) -> Completion:
         """Store a completion; gives the one that is stored, which another process may have put first."""
         row = (

@@ -23,6 +23,7 @@ from evolve_llm.cli.regrade import regrade
 from evolve_llm.cli.report import report
 from evolve_llm.cli.run import run
 from evolve_llm.cli.show import show
+from evolve_llm.cli.study import study
 from evolve_llm.cli.top import top
 from evolve_llm.cli.train import train
 from evolve_llm.cli.train_data import train_data
@@ -44,6 +45,7 @@ app.command("problems")(problems)
 app.command("show")(show)
 app.command("compare")(compare)
 app.command("credit")(credit)
+app.command("study")(study)
 app.command("lineage")(lineage)
 app.command("train-data")(train_data)
 app.command("train")(train)
