@@ -174,7 +174,12 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     problems = held_out_problems(given.problems, given.seed, given.laziness)
-    settings = {"problems": given.problems, "N": given.size, "T": given.generations, "seed": given.seed}
+    settings: dict[str, float] = {
+        "problems": given.problems,
+        "N": given.size,
+        "T": given.generations,
+        "seed": given.seed,
+    }
     if given.laziness != LAZINESS:
         settings["laziness"] = given.laziness
     for folder in given.folders:

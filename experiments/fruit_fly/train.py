@@ -117,7 +117,9 @@ def batch(
     if k and pools and rng.random() < recipe.own_share:
         problems, candidates = own(rng, pools, n, k, count)
     else:
-        problems = b.draw(rng, count, n, "train", recipe.plain_laziness if k and stage == 2 else recipe.laziness)
+        problems = b.draw(
+            rng, count, n, "train", recipe.plain_laziness if k and stage == 2 else recipe.laziness
+        )
         candidates = (
             (made_up(rng, problems, k, 0.2, 0.7) if plain else made_up(rng, problems, k)) if k else None
         )

@@ -132,10 +132,8 @@ def faultless(question_text: str, text: str) -> bool:
     return keys is not None and len(keys) == len(locks) and chain(locks, [int(k) for k in keys]) == text
 
 
-def draw(
-    rng: random.Random, size: int, split: Split = "held_out", laziness: float = LAZINESS
-) -> list[Lock]:
-    """A bundle of ``size`` locks, all of one side of the split; ``laziness`` is the share whose key is the first wheel."""
+def draw(rng: random.Random, size: int, split: Split = "held_out", laziness: float = LAZINESS) -> list[Lock]:
+    """A bundle of ``size`` locks, all of one side of the split. ``laziness``: the share whose key is the first wheel."""
     locks: list[Lock] = []
     while len(locks) < size:
         wheels = (rng.randrange(10), rng.randrange(10), rng.randrange(10))
@@ -165,7 +163,8 @@ def load(
     shipped model was not trained on it. No two problems of a seed are equal. ``laziness`` is the share of locks whose
     key is their first wheel: what can be guessed at a glance.
 
-    Raises UserError for an argument, a size below 1, a laziness outside [0, 1], or numbers of locks that cannot be read.
+    Raises UserError for an argument, a size below 1, a laziness outside [0, 1], or numbers of locks that cannot
+    be read.
     """
     if argument:
         raise UserError(
@@ -196,9 +195,7 @@ def _sizes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _problems(
-    size: int, seed: int, sizes: Sequence[int], split: Split, laziness: float
-) -> Iterator[Problem]:
+def _problems(size: int, seed: int, sizes: Sequence[int], split: Split, laziness: float) -> Iterator[Problem]:
     seen: set[str] = set()
     lazy = "" if laziness == LAZINESS else f"/laziness{laziness:g}"
     for number in range(size):
