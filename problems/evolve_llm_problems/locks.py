@@ -133,7 +133,7 @@ def faultless(question_text: str, text: str) -> bool:
 
 
 def draw(rng: random.Random, size: int, split: Split = "held_out", laziness: float = LAZINESS) -> list[Lock]:
-    """A bundle of ``size`` locks, all of one side of the split. ``laziness``: the share whose key is the first wheel."""
+    """A bundle of ``size`` locks, all of one side of the split; in ``laziness`` of them the key is the first wheel."""
     locks: list[Lock] = []
     while len(locks) < size:
         wheels = (rng.randrange(10), rng.randrange(10), rng.randrange(10))
