@@ -19,7 +19,7 @@ import bundles as b
 import numpy as np
 import torch
 from bundles import Array, Marks
-from evolve_llm_problems.locks import load, read_question
+from evolve_llm_problems.locks import LAZINESS, load, read_question
 from model import Fly
 from rsa import first_generation, next_generation
 from train import Recipe
@@ -35,10 +35,10 @@ def loaded(folder: Path, name: str) -> Fly:
     return fly.eval()
 
 
-def held_out_problems(count: int, seed: int) -> dict[int, Array]:
-    """The problems that ``--problems locks?size=COUNT&seed=SEED`` gives, by number of locks."""
+def held_out_problems(count: int, seed: int, laziness: float = LAZINESS) -> dict[int, Array]:
+    """The problems that ``--problems locks?size=COUNT&seed=SEED&laziness=SHARE`` gives, by number of locks."""
     texts: dict[int, list[Any]] = {n: [] for n in SIZES}
-    for problem in load(size=count, seed=seed, locks=",".join(map(str, SIZES))):
+    for problem in load(size=count, seed=seed, locks=",".join(map(str, SIZES)), laziness=laziness):
         locks = read_question(problem.question)
         texts[len(locks)].append(locks)
     return {n: b.from_locks(locks) for n, locks in texts.items()}
@@ -170,10 +170,18 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=6, help="T")
     parser.add_argument("--seed", type=int, default=7, help="of the problems and of the sampling")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--laziness", type=float, default=LAZINESS, help="share of locks with the easy key")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    problems = held_out_problems(given.problems, given.seed)
-    settings = {"problems": given.problems, "N": given.size, "T": given.generations, "seed": given.seed}
+    problems = held_out_problems(given.problems, given.seed, given.laziness)
+    settings: dict[str, float] = {
+        "problems": given.problems,
+        "N": given.size,
+        "T": given.generations,
+        "seed": given.seed,
+    }
+    if given.laziness != LAZINESS:
+        settings["laziness"] = given.laziness
     for folder in given.folders:
         began = time.time()
         print(folder, flush=True)

@@ -51,6 +51,7 @@ class Recipe:
     own_share: float = 0.5
     refreshes: tuple[float, ...] = (0.4, 0.6, 0.8)
     guess_weights: tuple[float, float, float] = (1.0, 3.0, 2.0)
+    laziness: float = b.LAZINESS
 
     def shape(self) -> Shape:
         return Shape(
@@ -116,7 +117,9 @@ def batch(
     if k and pools and rng.random() < recipe.own_share:
         problems, candidates = own(rng, pools, n, k, count)
     else:
-        problems = b.draw(rng, count, n, "train", recipe.plain_laziness if k and stage == 2 else b.LAZINESS)
+        problems = b.draw(
+            rng, count, n, "train", recipe.plain_laziness if k and stage == 2 else recipe.laziness
+        )
         candidates = (
             (made_up(rng, problems, k, 0.2, 0.7) if plain else made_up(rng, problems, k)) if k else None
         )
@@ -131,7 +134,7 @@ def refresh(fly: Fly, recipe: Recipe, seed: int, step: int) -> Pools:
     torch_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
     pools: Pools = {}
     for n in range(1, len(recipe.sizes) + 1):
-        problems = b.draw(rng, 40, n, "train")
+        problems = b.draw(rng, 40, n, "train", recipe.laziness)
         generations = [first_generation(fly, problems, 12, torch_rng)]
         for _ in range(2):
             k = int(rng.integers(1, 5))
@@ -140,7 +143,7 @@ def refresh(fly: Fly, recipe: Recipe, seed: int, step: int) -> Pools:
     return pools
 
 
-def probe(fly: Fly, seed: int, count: int = 32) -> dict[str, Any]:
+def probe(fly: Fly, seed: int, laziness: float, count: int = 32) -> dict[str, Any]:
     """Held-out figures by "n,K" on made-up candidates: [text errors, locks opened where a candidate has opened
     it, locks opened where none has]; "n,0" is the standard prompt, its last figure the locks opened."""
     rng = np.random.default_rng([seed, 4])
@@ -148,7 +151,7 @@ def probe(fly: Fly, seed: int, count: int = 32) -> dict[str, Any]:
     out = {}
     for n in range(1, 5):
         for k in (0, 1, 2, 4, 8):
-            problems = b.draw(rng, count, n, "held_out")
+            problems = b.draw(rng, count, n, "held_out", laziness)
             candidates = made_up(rng, problems, k) if k else None
             marks = b.mark(
                 problems, sample(fly, b.prompt_tokens(problems, candidates), SLOT * n + 1, torch_rng)
@@ -162,7 +165,7 @@ def probe(fly: Fly, seed: int, count: int = 32) -> dict[str, Any]:
     return out
 
 
-def short_rsa(fly: Fly, seed: int) -> dict[str, list[float]]:
+def short_rsa(fly: Fly, seed: int, laziness: float) -> dict[str, list[float]]:
     """pass@1 by generation on 40 held-out problems, N=12, T=4, for K=1 and 4: the curve drawn while it trains."""
     rng = np.random.default_rng([seed, 5])
     torch_rng = torch.Generator().manual_seed(seed)
@@ -170,7 +173,7 @@ def short_rsa(fly: Fly, seed: int) -> dict[str, list[float]]:
     for k in (1, 4):
         right = np.zeros((4, 4))
         for n in range(1, 5):
-            problems = b.draw(rng, 10, n, "held_out")
+            problems = b.draw(rng, 10, n, "held_out", laziness)
             population = first_generation(fly, problems, 12, torch_rng)
             for generation in range(4):
                 if generation:
@@ -251,9 +254,9 @@ def train(recipe: Recipe, seed: int, out: Path, save_every: float) -> None:
                 losses = {}
                 if state["step"] in looks:
                     fly.eval()
-                    entry["probe"] = probe(fly, seed)
+                    entry["probe"] = probe(fly, seed, recipe.laziness)
                     if stage > 1:
-                        entry["rsa"] = short_rsa(fly, seed)
+                        entry["rsa"] = short_rsa(fly, seed, recipe.laziness)
                 state["log"].append(entry)
                 print(json.dumps(entry), flush=True)
                 (out / "log.json").write_text(json.dumps({**identity, "log": state["log"]}, indent=1) + "\n")

@@ -132,15 +132,15 @@ def faultless(question_text: str, text: str) -> bool:
     return keys is not None and len(keys) == len(locks) and chain(locks, [int(k) for k in keys]) == text
 
 
-def draw(rng: random.Random, size: int, split: Split = "held_out") -> list[Lock]:
-    """A bundle of ``size`` locks, all of them of one side of the split."""
+def draw(rng: random.Random, size: int, split: Split = "held_out", laziness: float = LAZINESS) -> list[Lock]:
+    """A bundle of ``size`` locks, all of one side of the split; in ``laziness`` of them the key is the first wheel."""
     locks: list[Lock] = []
     while len(locks) < size:
         wheels = (rng.randrange(10), rng.randrange(10), rng.randrange(10))
         if held_out(wheels) != (split == "held_out"):
             continue
         key = wheels[0]
-        if rng.random() >= LAZINESS:
+        if rng.random() >= laziness:
             key = (key + rng.randrange(1, 10)) % 10
         locks.append(Lock(wheels, Lock(wheels, 0).turns(key)[-1]))
     return locks
@@ -153,15 +153,18 @@ def load(
     seed: int = 0,
     locks: int | str = "1,2,3,4",
     split: Split = "held_out",
+    laziness: float = LAZINESS,
 ) -> Iterator[Problem]:
     """Bundles of digit locks: ``size`` of them, with the numbers of ``locks`` in turn.
 
     Problem i is the same for any ``size``.
 
     ``locks`` is the difficulty: ``4`` or ``1,2,3,4`` locks a bundle, at most 6; a warning says when the
-    shipped model was not trained on it. No two problems of a seed are equal.
+    shipped model was not trained on it. No two problems of a seed are equal. ``laziness`` is the share of locks whose
+    key is their first wheel: what can be guessed at a glance.
 
-    Raises UserError for an argument, a size below 1, or numbers of locks that cannot be read.
+    Raises UserError for an argument, a size below 1, a laziness outside [0, 1], or numbers of locks that cannot
+    be read.
     """
     if argument:
         raise UserError(
@@ -172,6 +175,8 @@ def load(
         raise UserError(f"size must be at least 1, got {size}")
     if split not in ("held_out", "train"):
         raise UserError(f"split must be held_out or train, got {split!r}")
+    if not 0 <= laziness <= 1:
+        raise UserError(f"laziness must be between 0 and 1, got {laziness}")
     sizes = _sizes(str(locks))
     untrained = sorted(set(sizes) - set(TRAINED_SIZES))
     if untrained:
@@ -180,7 +185,7 @@ def load(
             f"{', '.join(map(str, untrained))}: expect nonsense for these",
             stacklevel=2,
         )
-    return _problems(size, seed, sizes, split)
+    return _problems(size, seed, sizes, split, laziness)
 
 
 def _sizes(text: str) -> list[int]:
@@ -190,13 +195,14 @@ def _sizes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _problems(size: int, seed: int, sizes: Sequence[int], split: Split) -> Iterator[Problem]:
+def _problems(size: int, seed: int, sizes: Sequence[int], split: Split, laziness: float) -> Iterator[Problem]:
     seen: set[str] = set()
+    lazy = "" if laziness == LAZINESS else f"/laziness{laziness:g}"
     for number in range(size):
         count = sizes[number % len(sizes)]
         for attempt in range(1000):
             rng = random.Random(f"locks/{split}/{count}/{seed}/{number}/{attempt}")
-            bundle = draw(rng, count, split)
+            bundle = draw(rng, count, split, laziness)
             text = question(bundle)
             if text not in seen:
                 break
@@ -204,7 +210,7 @@ def _problems(size: int, seed: int, sizes: Sequence[int], split: Split) -> Itera
             raise UserError(f"there are not {size} different bundles of {count} locks; ask for fewer")
         seen.add(text)
         yield Problem(
-            id=f"locks/{split}/{count}/seed{seed}/{number}",
+            id=f"locks/{split}/{count}/seed{seed}{lazy}/{number}",
             question=text,
             format="locks",
             grader="locks",

@@ -171,3 +171,21 @@ def test_prompts_are_the_strings_the_fly_was_trained_on() -> None:
     assert text(refine(problem, [one])) == f"<a5780.|{question}>"
     assert text(aggregate(problem, [one])) == text(refine(problem, [one]))
     assert text(aggregate(problem, [one, two])) == f"<a5780.|a8123A|{question}>"
+
+
+def test_laziness_is_the_share_of_locks_whose_key_is_their_first_wheel() -> None:
+    def share(laziness: float) -> float:
+        questions = [one.question for one in locks.load(size=400, laziness=laziness)]
+        found = [lock for question in questions for lock in locks.read_question(question)]
+        return sum(lock.key() == lock.wheels[0] for lock in found) / len(found)
+
+    assert share(0.0) == 0
+    assert share(1.0) == 1
+    assert abs(share(0.5) - 0.5) < 0.06
+
+
+def test_another_laziness_makes_other_problems_with_other_ids() -> None:
+    usual, harder = list(locks.load(size=8)), list(locks.load(size=8, laziness=0.5))
+    assert not {one.id for one in usual} & {one.id for one in harder}
+    with pytest.raises(UserError, match="laziness must be between 0 and 1, got 2"):
+        locks.load(laziness=2)
