@@ -1,4 +1,4 @@
-"""A study killed five times against one left alone: are the runs equal, byte for byte?
+"""A study killed five times against one left alone: are the runs equal?
 
     python experiments/study/killed.py experiments/selection_schemes/study.toml --limit 24
 
@@ -8,7 +8,9 @@ Kills with SIGKILL, evenly over the time that the uninterrupted one took. Prints
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -44,9 +46,22 @@ def finished(process: subprocess.Popen[bytes]) -> dict[str, object]:
     return data
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """The database of every run, by its folder's name."""
-    return {one.parent.name: one.read_bytes() for one in sorted(folder.glob("runs/*/run.db"))}
+def contents(folder: Path) -> dict[str, list[object]]:
+    """Every table of every run, by its folder's name, but what the engine had in its cache, which no seed decides."""
+    return {one.parent.name: _tables(one) for one in sorted(folder.glob("runs/*/run.db"))}
+
+
+def _tables(database: Path) -> list[object]:
+    found: list[object] = []
+    with contextlib.closing(sqlite3.connect(database)) as db:
+        for (table,) in db.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        ).fetchall():
+            columns = [
+                row[1] for row in db.execute(f"PRAGMA table_info({table})") if row[1] != "cached_tokens"
+            ]
+            found.append((table, sorted(db.execute(f"SELECT {', '.join(columns)} FROM {table}"), key=repr)))
+    return found
 
 
 def main() -> None:
