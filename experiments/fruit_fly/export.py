@@ -22,20 +22,10 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedTokenizerFast
 
+from evolve_llm.train.fly_weights import gguf_name, paired
+
 CHAT_TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 """The identity: the one user message is the prompt, character for character."""
-
-_GGUF_NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
 
 
 def write_transformers(fly: Fly, out: Path) -> None:
@@ -106,22 +96,12 @@ def write_gguf(fly: Fly, path: Path) -> None:
     for name, tensor in fly.state_dict().items():
         values = tensor.numpy().astype(np.float32)
         if name.endswith(("q_proj.weight", "k_proj.weight")):
-            halves = values.reshape(shape.num_attention_heads, 2, shape.head_size // 2, -1)
-            values = np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
-        writer.add_tensor(_gguf_name(name), values)
+            values = paired(values, shape.num_attention_heads)
+        writer.add_tensor(gguf_name(name), values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-
-
-def _gguf_name(name: str) -> str:
-    if name == "model.embed_tokens.weight":
-        return "token_embd.weight"
-    if name == "model.norm.weight":
-        return "output_norm.weight"
-    _, _, layer, rest = name.split(".", 3)
-    return f"blk.{layer}.{_GGUF_NAMES[rest.removesuffix('.weight')]}.weight"
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ def study() -> Iterator[dict[str, ModuleType]]:
     """Its modules; their short names are forgotten afterwards, because other studies have them too."""
     path, before = list(sys.path), dict(sys.modules)
     sys.path[:0] = [str(one) for one in FOLDERS]
-    for name in ("arms", "run", "ceiling", "base_rates", "batched", "bundles", "model"):
+    for name in ("arms", "run", "ceiling", "base_rates", "batched", "sampling", "bundles", "model"):
         sys.modules.pop(name, None)
     yield {name: importlib.import_module(name) for name in ("arms", "ceiling", "run")}
     sys.path[:] = path

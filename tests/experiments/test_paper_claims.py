@@ -238,7 +238,7 @@ def test_the_batched_fly_writes_what_the_plain_network_would(weights: str) -> No
     """In any batch, with drafts and shared prompts: token for token what one pass a token gives."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("safetensors")
-    b = of("batched")
+    b = of("sampling")
     fly = b.load_fly(ROOT.parent / weights)
     net, room = b.Network(fly), 27
     texts = prompts(10)
@@ -262,7 +262,7 @@ def test_the_batched_fly_writes_what_the_plain_network_would(weights: str) -> No
 @given(st.integers(0, 1000), st.lists(st.integers(0, 9), min_size=4, max_size=4), st.integers(0, 24))
 def test_a_draft_is_what_a_faultless_chain_goes_on_with(seed: int, keys: list[int], cut: int) -> None:
     pytest.importorskip("torch")
-    b = of("batched")
+    b = of("sampling")
     locks = read_question(next(iter(load(size=1, seed=seed, locks="4"))).question)
     whole = [b.ID[one] for one in chain(locks, keys)] + [b.ID[b.EOS]]
     found = b.draft(locks, whole[:cut])
