@@ -9,10 +9,12 @@ from typing import Any
 
 from evolve_llm.analysis.compare import compare
 from evolve_llm.analysis.run import Run
-from evolve_llm.analysis.stats import holm
+from evolve_llm.analysis.stats import detectable_difference, holm
 from evolve_llm.record.store import Store
 from evolve_llm.study.run import paid_for, run_folder
 from evolve_llm.study.spec import Arm, Study
+
+ALPHA = 0.05
 
 
 def results(study: Study, folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
@@ -20,15 +22,13 @@ def results(study: Study, folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
 
     ``contrasts``: a row for each arm against its baseline with pass@1 at the end, the paired difference with its 95 %
     interval over problems, p after Holm over all arms that are no null arms (``p_holm``, None for those), what 80 %
-    of such studies would have seen (``detectable``), what was expected, and whether the arm was ``added`` after
-    results existed. ``saved``: requests and tokens that the runs hold and the model was not paid for.
+    of such studies would have seen at Holm's first step (``detectable``), what was expected, and whether the arm was
+    ``added`` after results existed. ``saved``: requests and tokens that the runs hold and the model was not paid for.
     Raises UserError where a run is missing or unfinished.
     """
     runs = {arm.name: [Run(run_folder(folder, arm, seed)) for seed in study.seeds] for arm in study.arms}
     grouped: dict[str, list[Arm]] = defaultdict(list)
-    bases = {}
     for base, arm in study.contrasts():
-        bases[base.name] = base
         grouped[base.name].append(arm)
     first = next((one for one in plan["history"] if one["results"]), None)
     known = set(plan["history"][0]["arms"]) if first else set(plan["arms"])
@@ -41,12 +41,14 @@ def results(study: Study, folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
         for arm, contrast in zip(arms, found.contrasts, strict=True):
             row = next(one for one in contrast.rows if one.metric == "pass@1" and one.moment == "end")
             got = row.estimate
+            alpha = ALPHA if arm.null else ALPHA / max(1, plan["tests"])
             rows.append({
                 "arm": arm.name, "against": name, "expected": arm.expect, "null": arm.null,
                 "added": arm.name not in known,
                 "baseline": got.baseline if got else None, "value": got.value if got else None,
                 "difference": got.difference if got else None, "interval": got.interval if got else None,
-                "p": got.p if got else None, "p_holm": None, "detectable": got.detectable if got else None,
+                "p": got.p if got else None, "p_holm": None,
+                "detectable": detectable_difference(got.spread, got.problems, alpha=alpha) if got else None,
             })  # fmt: skip
     family = [one for one in rows if not one["null"] and one["p"] is not None]
     for one, p in zip(family, holm([one["p"] for one in family]), strict=True):
@@ -77,7 +79,7 @@ def _correction(plan: dict[str, Any]) -> list[str]:
             if more := [name for name in one["arms"] if name not in before["arms"]]:
                 said.append(
                     f"arms {', '.join(more)} were added after results: Holm's first step went from "
-                    f"{0.05 / max(1, before['tests']):.4f} to {0.05 / max(1, one['tests']):.4f}"
+                    f"{ALPHA / max(1, before['tests']):.4f} to {ALPHA / max(1, one['tests']):.4f}"
                 )
             if seeds := sorted(set(one["seeds"]) - set(before["seeds"])):
                 said.append(
@@ -92,7 +94,7 @@ def _correction(plan: dict[str, Any]) -> list[str]:
 def came(row: dict[str, Any]) -> str:
     """``+`` or ``-`` where a difference was shown, else ``not shown``, with what could have been."""
     p = row["p"] if row["null"] else row["p_holm"]
-    if p is not None and p < 0.05 and row["difference"]:
+    if p is not None and p < ALPHA and row["difference"]:
         return "+" if row["difference"] > 0 else "-"
     seen = row["detectable"]
     return "not shown" + ("" if seen is None or math.isnan(seen) else f" (80 %: {100 * seen:.1f} points)")
