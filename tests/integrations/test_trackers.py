@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setenv("WANDB_MODE", "offline")
         patch.setenv("WANDB_DIR", str(folder))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for name in ("exit", "excepthook"):  # W&B puts its own in their place, which other tests would meet
+            patch.setattr(sys, name, getattr(sys, name))
         yield folder
 
 
