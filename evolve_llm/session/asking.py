@@ -147,9 +147,10 @@ class Asking:
         if backend.identity != theirs and not other_model:
             raise UserError(
                 f"the run's model is {theirs!r}, not {backend.identity!r}: what another model makes of the prompts "
-                "says nothing of this run's children. Name the run's model, or write --other-model to ask it nevertheless"
+                "says nothing of this run's children. Name the run's model, or write --other-model to ask it anyway"
             )
-        self.backend = Recorded(self.run.path / RECORDING if cache is None else Path(cache), backend)
+        self.recording = self.run.path / RECORDING if cache is None else Path(cache)
+        self.backend = Recorded(self.recording, backend)
         self._concurrency, self._budget, self._unsafe = concurrency, budget_tokens, unsafe_local
         self.inexact = 0  # children drawn whose prompt cannot be made again, and so are not asked
         eligible = _eligible(self.run, self.replays)
