@@ -47,8 +47,8 @@ class Made:
     """How a child was made, ready to be made again from other parents.
 
     ``parents`` are as its operator read them, in the order of its prompt. ``initial`` makes a child that is left
-    without parents. ``recalled`` has what was said about a parent (``Consult``). ``exact``: the operator makes of
-    these parents what the model was sent.
+    without parents. ``consulted`` has what was said about a parent (``Consult``). ``calls``: how many it took.
+    ``exact``: the operator makes of these parents what the model was sent.
     """
 
     problem: Problem
@@ -56,7 +56,8 @@ class Made:
     operator: Operator
     initial: Operator
     parents: tuple[Candidate, ...]
-    recalled: Mapping[Address, Recalled]
+    consulted: Mapping[Address, Recalled]
+    calls: int
     exact: bool
 
 
@@ -95,9 +96,11 @@ def made_by(
         again = _Again(scheme, problem, child, recalled, config["seed"])
         parents = [again.read(born[name]) for name in child.parents]
         operator, asked = again.varied(parents)
-        exact = bool(asked) and all(one.exact for one in asked)
+        own = [one for one in asked if one.address.purpose == "vary"]
+        others = {one.address: recalled[one.address] for one in asked if one not in own and one.exact}
+        exact = bool(own) and all(one.exact for one in asked)
         initial = scheme.toolbox.init
-        found.append(Made(problem, child, operator, initial, tuple(parents), recalled, exact))
+        found.append(Made(problem, child, operator, initial, tuple(parents), others, len(own), exact))
     return found
 
 

@@ -94,7 +94,7 @@ def _steps(
 def _told(made: Made, wanted: Consult) -> Completion | Failure:
     """What was said about a parent when the run was made."""
     address = Address(wanted.about.generation, wanted.about.slot, wanted.purpose, 0)
-    stored = made.recalled.get(address)
+    stored = made.consulted.get(address)
     if stored is None or stored.prompt != prompt_digest(wanted.prompt):
         raise OperatorError(
             f"variation {name_of(made.operator)!r} asks about parent {wanted.about.uid} of problem "

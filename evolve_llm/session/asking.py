@@ -31,7 +31,7 @@ from evolve_llm.engine.rebuilding import Made, installed, made_by
 from evolve_llm.engine.replaying import rehearse, replay
 from evolve_llm.grading.pool import GradingPool
 from evolve_llm.nouns.address import Address
-from evolve_llm.nouns.errors import BudgetReached, EvolveError, OperatorError, UserError, first_of
+from evolve_llm.nouns.errors import BudgetReached, OperatorError, UserError
 from evolve_llm.nouns.outcome import Failure
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion
@@ -189,7 +189,7 @@ class Asking:
         """What asking costs, from what the run's own chains cost."""
         replays = requests = prompt = completion = 0
         for one in self._drawn:
-            calls = _calls(one.made)
+            calls = one.made.calls
             parents = [parent.completion_tokens for parent in one.made.parents]
             bare = max(0, one.made.child.prompt_tokens - calls * sum(parents))
             for shown in one.shown:
@@ -265,40 +265,52 @@ class Asking:
     async def _ask_all(self, caller: Caller, pool: GradingPool) -> list[dict[Shown, float] | None]:
         """The values of each child in order; None for one that the budget kept from its end."""
         values: list[dict[Shown, float] | None] = [None] * len(self._drawn)
+        trouble: list[Exception] = []
 
         async def one(index: int) -> None:
             try:
                 values[index] = await self._ask(index, caller, pool)
-            except* BudgetReached:  # nothing is under way any more
+            except BudgetReached:
                 pass
+            except Exception as error:
+                trouble.append(error)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for index in range(len(self._drawn)):
-                    await caller.permits.room()
-                    if caller.permits.closed:
-                        break
-                    group.create_task(one(index))
+        async with asyncio.TaskGroup() as group:
+            for index in range(len(self._drawn)):
+                await caller.permits.room()
+                if caller.permits.closed:
+                    break
+                group.create_task(one(index))
+                for _ in range(3):  # until its requests have reached the permits
                     await asyncio.sleep(0)
-                    await asyncio.sleep(0)  # until its requests have reached the permits
-        except* EvolveError as errors:
-            raise first_of(errors) from None
+        if trouble:
+            raise trouble[0]
         return values
 
     async def _ask(self, index: int, caller: Caller, pool: GradingPool) -> dict[Shown, float]:
-        """The share of right chains by who was shown; without those of which none could be graded."""
+        """The share of right chains by who was shown; without those of which none could be graded.
+
+        After an error nothing new is asked of anybody, and what is under way is waited for: it is paid for, and is
+        recorded before the error is raised.
+        """
         one = self._drawn[index]
+
+        async def judge(shown: Shown, repeat: int) -> bool | None:
+            try:
+                return await self._judged(one, index, shown, repeat, caller, pool)
+            except Exception:
+                caller.permits.close()
+                raise
+
+        tries = [(shown, repeat) for shown in one.shown for repeat in range(self.repeats)]
+        came = await asyncio.gather(*(judge(*each) for each in tries), return_exceptions=True)
+        faults = [fault for fault in came if isinstance(fault, BaseException)]
+        if faults:
+            raise next((fault for fault in faults if not isinstance(fault, BudgetReached)), faults[0])
         right: dict[Shown, list[bool]] = defaultdict(list)
-
-        async def judge(shown: Shown, repeat: int) -> None:
-            verdict = await self._judged(one, index, shown, repeat, caller, pool)
-            if verdict is not None:
+        for (shown, _), verdict in zip(tries, came, strict=True):
+            if isinstance(verdict, bool):
                 right[shown].append(verdict)
-
-        async with asyncio.TaskGroup() as group:
-            for shown in one.shown:
-                for repeat in range(self.repeats):
-                    group.create_task(judge(shown, repeat))
         return {shown: sum(found) / len(found) for shown, found in right.items()}
 
     async def _judged(
@@ -345,12 +357,6 @@ def _eligible(run: Run, replays: Sequence[Replay]) -> list[Child]:
 
 def _stratum(one: Child) -> tuple[str, int, int]:
     return one.operator, len(one.parents), one.right_parents
-
-
-def _calls(made: Made) -> int:
-    """How many calls of its own the child took in the run."""
-    at = made.child.generation, made.child.slot, "vary"
-    return max(1, sum(address[:3] == at for address in made.recalled))
 
 
 def _answer(form: str, text: str) -> str | None:
