@@ -96,9 +96,10 @@ class Section:
     """What was found for one operator and one K; empty where it was not asked.
 
     ``strata``: (right parents, children of the run, children asked). ``as_sent`` less ``stored`` is ``again``, paired:
-    whether asking again gives what the run has. ``places`` is the only right parent put at each place. ``alone`` and
-    ``nobody`` are the chances with one right parent, one wrong one, and none; ``shared`` is what all Shapley values
-    of a child sum to.
+    whether asking again gives what the run has. ``places`` is the only right parent put at each place. ``alone`` is
+    what a parent adds to the question as the first, ``without`` what it adds as the last, and ``values`` what it adds
+    on average over all orders of coming. ``nobody`` is the chance of the question alone, and ``shared`` what all
+    Shapley values of a child sum to.
     """
 
     operator: str
@@ -111,9 +112,9 @@ class Section:
     without_by_place: tuple[Worth, ...]
     moved: tuple[Moved, ...]
     places: tuple[Mean, ...]
+    alone: tuple[Worth, ...]
     values: tuple[Worth, ...]
     values_by_place: tuple[Worth, ...]
-    alone: Worth | None
     nobody: Mean | None
     shared: Mean | None
 
@@ -229,7 +230,7 @@ def _section(
         return one.values[one.all] - one.values[_without(one.all, place)]
 
     def alone(one: Replayed, place: int) -> float:
-        return one.values[(place,)]
+        return one.values[(place,)] - one.values[()]
 
     def shared(one: Replayed, place: int) -> float:
         return values[id(one)][place]
@@ -246,9 +247,9 @@ def _section(
         without_by_place=_by_place(group, k, without) if asked else (),
         moved=_moved(group, k) if "order" in replays else (),
         places=_places(single, k) if "order" in replays and k > 1 else (),
+        alone=_worths(group, k, alone) if told else (),
         values=_worths(group, k, shared) if told else (),
         values_by_place=_by_place(group, k, shared) if told else (),
-        alone=_worth(None, group, k, alone, bounds=(0.0, 1.0)) if told else None,
         nobody=mean((one, one.values[()]) for one in group) if told else None,
         shared=mean(((one, sum(values[id(one)])) for one in group), bounds=(-1.0, 1.0)) if told else None,
     )
@@ -276,14 +277,13 @@ def _worth(
     part: Part,
     *,
     only: int | None = None,
-    bounds: Interval = (-1.0, 1.0),
 ) -> Worth:
     places = range(k) if only is None else (only,)
 
     def of(right: bool) -> Mean | None:
         return mean(
             ((one, part(one, place)) for one in group for place in places if one.parents[place] == right),
-            bounds=bounds,
+            bounds=(-1.0, 1.0),
         )
 
     return Worth(key, of(True), of(False))

@@ -187,6 +187,7 @@ def _print(out: Console, found: Section) -> None:
     _print_worths(out, "What is lost without one parent", found.without, "right parents")
     _print_worths(out, "The same by its place in the prompt, mixed groups", found.without_by_place, "place")
     _print_order(out, found)
+    _print_worths(out, "What one parent alone adds to the question", found.alone, "right parents")
     _print_worths(out, "What a parent is worth (its Shapley value)", found.values, "right parents")
     _print_worths(out, "The same by its place in the prompt, mixed groups", found.values_by_place, "place")
     _print_ends(out, found)
@@ -226,17 +227,14 @@ def _print_order(out: Console, found: Section) -> None:
 
 
 def _print_ends(out: Console, found: Section) -> None:
-    if found.nobody is None or found.shared is None or found.as_sent is None or found.alone is None:
-        return
-    lines = [
-        f"with all parents {_told(found.as_sent)}, with none {_told(found.nobody)}; "
-        f"the Shapley values of a child sum to {_signed(found.shared)}"
-    ]
-    for mean, kind in ((found.alone.right, "right"), (found.alone.wrong, "wrong")):
-        if mean is not None:
-            lines.append(f"with one {kind} parent alone {_told(mean)}")
-    for line in lines:
-        out.print(styled(line), soft_wrap=True)
+    if found.nobody is not None and found.shared is not None and found.as_sent is not None:
+        out.print(
+            styled(
+                f"with all parents {_told(found.as_sent)}, with none {_told(found.nobody)}; the Shapley values of a "
+                f"child sum to {_signed(found.shared)}"
+            ),
+            soft_wrap=True,
+        )
 
 
 def _told(mean: Mean) -> str:

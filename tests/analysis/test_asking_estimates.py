@@ -81,7 +81,13 @@ def test_in_a_world_that_adds_up_each_parent_is_worth_what_it_adds() -> None:
     found = estimate(children, Counter(one.stratum for one in children), REPLAYS)
     assert (found.children, found.problems, found.left_out) == (12, 4, 0)
     (section,) = found.sections
-    for row in (*section.without, *section.values, *section.values_by_place, *section.without_by_place):
+    for row in (
+        *section.alone,
+        *section.without,
+        *section.values,
+        *section.values_by_place,
+        *section.without_by_place,
+    ):
         for right, mean in ((True, row.right), (False, row.wrong)):
             assert mean is None or mean.value == pytest.approx(worth[right])
     assert [row.key for row in section.values] == [0, 1, 2, None]

@@ -79,8 +79,10 @@ def test_a_model_that_trusts_the_last_attempt_is_seen_through(run: Path, tmp_pat
     assert values[3].right is not None
     assert values[0].wrong is not None
     assert values[3].right.value > 0 > values[0].wrong.value
-    assert section.alone is not None
-    assert (section.alone.right, section.alone.wrong) != (None, None)
+    alone = section.alone[-1]
+    assert alone.right is not None
+    assert alone.wrong is not None
+    assert alone.right.value > 0 > alone.wrong.value
 
 
 def test_the_same_call_asks_nobody_again_and_gives_the_same(run: Path, tmp_path: Path) -> None:
