@@ -34,10 +34,10 @@ def tournament_shrunk(
     """Tournaments on verification that trust the votes as far as they tell members apart (empirical Bayes).
 
     A Beta prior is fitted to the yes and no votes of the whole population by moments, each member's own votes are
-    added to it, and a tournament of ``tournsize`` members goes to the highest *draw* from these posteriors. Where the votes
-    scatter no more than luck would have it, the prior outweighs them and the choice is nearly uniform; where
-    members clearly differ, it is nearly a plain tournament. Draws, because with as many votes for everybody the
-    posterior means stand in the order of the counts and shrinking them would change nothing.
+    added to it, and a tournament of ``tournsize`` members goes to the highest *draw* from these posteriors. Where
+    the votes scatter no more than luck would have it, the prior outweighs them and the choice is nearly uniform;
+    where members clearly differ, it is nearly a plain tournament. Draws, because with as many votes for everybody
+    the posterior means stand in the order of the counts and shrinking them would change nothing.
 
     The votes are the fitness's ``evidence`` (``self_verify`` keeps them): all keys whose first word is
     ``evidence``, values of 0 ... 1, others being no votes. Where no member has any, it is a plain tournament on the
@@ -101,7 +101,9 @@ def _tournaments(
         left = list(range(len(members)))
         group = []
         for _ in range(size):
-            entrants = random.sample(left, min(tournsize, len(left)))  # in random order: ties go to any of them
+            entrants = random.sample(
+                left, min(tournsize, len(left))
+            )  # in random order: ties go to any of them
             won = max(entrants, key=worth)
             left.remove(won)
             group.append(members[won])

@@ -145,7 +145,7 @@ def test_in_a_run_it_reads_the_votes_that_the_fitness_has_kept() -> None:
     asked = [
         one.prompt.messages[-1].content
         for one in model.calls
-        if "/vary/" in one.id and not one.id.split("/")[1] == "0"
+        if "/vary/" in one.id and one.id.split("/")[1] != "0"
     ]
     assert len(asked) == 2 * 8 * 2
     assert sum("good" in text for text in asked) > 0.8 * len(asked)
