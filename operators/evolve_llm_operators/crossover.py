@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import RequestError
@@ -57,6 +61,36 @@ def consensus(
     if len(parents) > 1 and len(classes) == 1 and None not in classes:
         return Copy(parents[0])
     return aggregate(problem, parents, templates=templates)
+
+
+@variation(arity=None, needs_classes=True)
+def aggregate_adaptive(
+    problem: Problem,
+    parents: Sequence[Candidate],
+    *,
+    few: Annotated[int, Field(ge=1)] = 2,
+    templates: Templates = AGGREGATE,
+) -> Prompt:
+    """Aggregate as many of the parents as their answers differ: ``few`` where all agree, all K where none do.
+
+    With d different answers among K parents, ``few + (K - few) * (d - 1) / (K - 1)`` are shown, rounded up (a
+    chain without an answer is an answer of its own): the first parent of each answer, then the others in the
+    order of the plan, and all of them stand in that order. So every answer is still shown, prompts shrink as the
+    population agrees, and no prompt is longer than that of ``aggregate``, which is what estimates assume. The
+    child is stored with all the parents it was planned with.
+
+    Source: ours; as Adaptive-Consistency, arXiv 2305.11860, it spends less on what is agreed.
+    """
+    k = len(parents)
+    firsts: dict[object, int] = {}
+    for place, parent in enumerate(parents):
+        firsts.setdefault(place if parent.answer_class is None else parent.answer_class, place)
+    if k <= few or len(firsts) == k:
+        return aggregate(problem, parents, templates=templates)
+    shown = few + math.ceil((k - few) * (len(firsts) - 1) / (k - 1))
+    rest = [place for place in range(k) if place not in firsts.values()]
+    kept = sorted([*firsts.values(), *rest][:shown])
+    return aggregate(problem, [parents[place] for place in kept], templates=templates)
 
 
 @variation(arity=None)

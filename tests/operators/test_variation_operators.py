@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from evolve_llm_operators.crossover import (
     aggregate,
+    aggregate_adaptive,
     aggregate_answers,
     consensus,
     debate,
@@ -31,6 +32,7 @@ SHORT = {name: text for name, text in HOSTILE.items() if len(text) < 1_000 and t
 OPERATORS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "aggregate": (aggregate, 3, 0),
     "aggregate_answers": (aggregate_answers, 3, 0),
+    "aggregate_adaptive": (aggregate_adaptive, 3, 0),
     "consensus": (consensus, 3, 0),
     "summarize_aggregate": (summarize_aggregate, 3, 3),
     "debate": (debate, 2, 2),
@@ -126,6 +128,45 @@ def test_aggregate_answers_shows_answers_and_no_chains() -> None:
     assert "chain" not in content
     assert content.index("41") < content.index("gave no answer") < content.index("43")
     assert content.count("gave no answer") == 1
+
+
+# ---------------------------------------------------------------- aggregate_adaptive
+
+
+@settings(max_examples=150)
+@given(
+    classes=st.lists(st.sampled_from(("4", "5", "6", None)), min_size=1, max_size=8), few=st.integers(1, 5)
+)
+def test_as_many_parents_are_shown_as_their_answers_differ(classes: list[str | None], few: int) -> None:
+    family = parents(*(f"[chain {slot}]" for slot in range(len(classes))), classes=classes)
+    made = aggregate_adaptive(problem(), family, few=few)
+    places = [text_of(made).find(one.text) for one in family]
+    shown = [slot for slot, place in enumerate(places) if place >= 0]
+    assert [place for place in places if place >= 0] == sorted(place for place in places if place >= 0)
+    different = len(set(classes) - {None}) + classes.count(None)
+    assert {classes[slot] for slot in shown} == set(classes)  # no answer is lost
+    assert sum(classes[slot] is None for slot in shown) == classes.count(None)
+    assert len(shown) >= max(different, min(few, len(classes)))
+    if different == 1:
+        assert len(shown) == min(few, len(classes))
+    if different == len(classes):
+        assert made == aggregate(problem(), family)
+
+
+def test_more_disagreement_shows_more_parents_and_the_first_of_each_answer() -> None:
+    for classes, shown in (
+        (["4", "4", "4", "4"], [0, 1]),
+        (["4", "4", "4", "5"], [0, 1, 3]),
+        (["4", "4", "5", "6"], [0, 1, 2, 3]),
+    ):
+        family = parents("a", "b", "c", "d", classes=classes)
+        assert aggregate_adaptive(problem(), family) == aggregate(problem(), [family[slot] for slot in shown])
+
+
+def test_answer_classes_decide_and_it_says_that_it_needs_them() -> None:
+    assert declaration(Variation, aggregate_adaptive).needs_classes is True
+    family = parents("a", "b", "c", answers=["1/2", "0.5", "2/4"], classes=["1/2"] * 3)
+    assert aggregate_adaptive(problem(), family) == aggregate(problem(), family[:2])
 
 
 # ---------------------------------------------------------------- consensus
