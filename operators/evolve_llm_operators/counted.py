@@ -5,6 +5,7 @@ Both decide for a whole generation at once, because what they fit (a prior, a cr
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -12,7 +13,10 @@ from typing import Annotated
 from pydantic import Field
 
 from evolve_llm.nouns.candidate import Candidate
+from evolve_llm.scheme.declarations import Replacement, declaration
 from evolve_llm.scheme.decorators import selection
+from evolve_llm.scheme.preset import Preset
+from evolve_llm.scheme.toolbox import resolve
 
 Counts = tuple[float, float]
 """(votes for, votes against)."""
@@ -74,6 +78,55 @@ def beta_prior(counts: Sequence[Counts]) -> tuple[float, float]:
     if correlation <= 0:
         return mean, MOST
     return mean, min(MOST, max(LEAST, 1.0 / correlation - 1.0))
+
+
+def _families_meet(preset: Preset, **_: object) -> None:
+    replace = resolve("replace", preset.replace.operator)
+    if declaration(Replacement, replace).positional:
+        raise ValueError(
+            "it looks at parents beside their children, and this replacement keeps no parent; use one that does, "
+            'for example replace = "accumulate" (plus keeps only the children that did well)'
+        )
+
+
+@selection(blind=False, needs_fitness=True, whole_generation=True, requires=_families_meet)
+def credited(
+    individuals: Sequence[Candidate],
+    sizes: Sequence[int],
+    *,
+    tournsize: Annotated[int, Field(ge=1)] = 2,
+    weight: Annotated[float, Field(ge=0)] = 1.0,
+    prior: Annotated[float, Field(gt=0)] = 2.0,
+) -> list[list[Candidate]]:
+    """Tournaments on fitness plus credit: how much better a member's children were measured than expected.
+
+    A child is expected to be worth the mean of its parents' fitness; what it is worth above that is credited to each
+    of them. A member's credit is the sum over its children, divided by their number + ``prior`` (as if it had so
+    many children as good as expected), and counts ``weight`` times. Members without children have none.
+
+    It sees the present population and nothing else. A child counts while it and all its parents are members, so
+    with ``accumulate`` every child counts, and with ``plus`` those that survived, which are the better ones. All
+    parents of a child are credited alike: who of them helped cannot be told from one child. A fitness that asks the
+    model is an opinion, and so is the credit that rests on it. The first fitness value counts.
+
+    Source: ours; credit by improvement over the parents, as in Davis, ICGA 1989, given to the parents.
+    """
+    members = list(individuals)
+    credit = credit_of(members, prior)
+    worth = [_first(one) + weight * credit[one.uid] for one in members]
+    return _tournaments(members, sizes, tournsize, lambda place: worth[place])
+
+
+def credit_of(members: Sequence[Candidate], prior: float) -> dict[str, float]:
+    """The credit of each member by uid, in units of the fitness. See ``credited``."""
+    known = {one.uid: one for one in members}
+    gains: dict[str, list[float]] = {uid: [] for uid in known}
+    for child in members:
+        if child.parents and all(uid in known for uid in child.parents):
+            expected = math.fsum(_first(known[uid]) for uid in child.parents) / len(child.parents)
+            for uid in child.parents:
+                gains[uid].append(_first(child) - expected)
+    return {uid: math.fsum(each) / (len(each) + prior) for uid, each in gains.items()}
 
 
 def _counted(one: Candidate, evidence: str) -> Counts:

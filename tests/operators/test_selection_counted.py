@@ -7,18 +7,27 @@ from collections import Counter
 from functools import partial
 
 import pytest
-from evolve_llm_operators.counted import LEAST, MOST, UNTOLD, beta_prior, tournament_shrunk
+from evolve_llm_operators.counted import (
+    LEAST,
+    MOST,
+    UNTOLD,
+    beta_prior,
+    credit_of,
+    credited,
+    tournament_shrunk,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from selection_cases import groups_of, population, state
+from selection_cases import groups_of, population, scheme, state
 
 from evolve_llm import evolve
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.candidate import Candidate
-from evolve_llm.nouns.errors import OperatorError
+from evolve_llm.nouns.errors import OperatorError, UserError
 from evolve_llm.nouns.problem import Problem
 from evolve_llm.nouns.request import Completion, Request
-from evolve_llm.testing import Behaviour, run_directory, seeds
+from evolve_llm.scheme.scheme import Scheme
+from evolve_llm.testing import Behaviour, database, run_directory, seeds
 
 votes = st.lists(st.sampled_from((0.0, 1.0, -1.0, 0.25)), max_size=6)
 
@@ -115,6 +124,92 @@ def test_more_parents_than_members_are_an_error() -> None:
     with pytest.raises(OperatorError, match="asked for 3 of 2"):
         groups_of(tournament_shrunk, voted([1.0], [0.0]), [3], 0)
 
+
+# ---------------------------------------------------------------- credit
+
+
+def family(*worth: float, parents: dict[int, tuple[int, ...]] | None = None) -> list[Candidate]:
+    """Members with these fitnesses; ``parents`` by slot."""
+    found = population([(value,) for value in worth])
+    for child, slots in (parents or {}).items():
+        found[child].parents = tuple(found[slot].uid for slot in slots)
+    return found
+
+
+def test_credit_is_what_children_are_worth_beyond_their_parents() -> None:
+    members = family(0.2, 0.6, 0.4, 1.0, 0.1, parents={3: (0, 1), 4: (1, 2)})
+    credit = credit_of(members, prior=2.0)
+    gain, loss = 1.0 - 0.4, 0.1 - 0.5
+    assert credit["0.0"] == pytest.approx(gain / 3)
+    assert credit["0.1"] == pytest.approx((gain + loss) / 4)
+    assert credit["0.2"] == pytest.approx(loss / 3)
+    assert credit["0.3"] == credit["0.4"] == 0.0
+
+
+@given(worth=st.lists(st.sampled_from((0.0, 0.5, 1.0)), min_size=2, max_size=8), data=st.data())
+def test_credit_sums_to_the_gains_and_a_child_without_all_its_parents_gives_none(
+    worth: list[float], data: st.DataObject
+) -> None:
+    links = {
+        child: tuple(data.draw(st.lists(st.integers(0, child - 1), min_size=1, max_size=3, unique=True)))
+        for child in range(1, len(worth))
+    }
+    members = family(*worth, parents=links)
+    gains = [worth[child] - sum(worth[p] for p in links[child]) / len(links[child]) for child in links]
+    children = Counter(slot for slots in links.values() for slot in slots)
+    credit = credit_of(members, prior=2.0)
+    assert sum(credit[one.uid] * (children[one.slot] + 2) for one in members) == pytest.approx(
+        sum(gain * len(links[child]) for gain, child in zip(gains, links, strict=True))
+    )
+    for one in members[1:]:
+        one.parents = (*one.parents, "9.9")  # one of them is gone
+    assert set(credit_of(members, prior=2.0).values()) == {0.0}
+
+
+def test_of_two_equals_the_parent_of_the_better_child_is_chosen() -> None:
+    members = family(0.5, 0.5, 1.0, 0.0, parents={2: (0,), 3: (1,)})
+    select = partial(credited, tournsize=4)
+    assert {groups_of(select, members[:2], [1], seed)[0][0].slot for seed in range(30)} == {0, 1}
+    chosen = {tuple(one.slot for one in groups_of(select, members, [3], seed)[0]) for seed in range(30)}
+    assert chosen == {(2, 0, 1)}  # 1.0, then 0.5 + 1/6, then 0.5 - 1/6
+    select = partial(credited, tournsize=4, weight=0)
+    chosen = {tuple(one.slot for one in groups_of(select, members, [3], seed)[0]) for seed in range(30)}
+    assert chosen == {(2, 0, 1), (2, 1, 0)}
+
+
+def test_a_minimised_fitness_is_credited_for_falling() -> None:
+    members = population([(5.0,), (5.0,), (1.0,), (9.0,)], weights=(-1.0,))
+    members[2].parents, members[3].parents = ("0.0",), ("0.1",)
+    credit = credit_of(members, prior=1.0)
+    assert credit["0.0"] == 2.0
+    assert credit["0.1"] == -2.0
+
+
+@pytest.mark.parametrize("replace", ["generational", "accumulate", "plus"])
+def test_it_is_refused_where_parents_and_children_never_meet(replace: str) -> None:
+    def made() -> Scheme:
+        return scheme("credited", evaluate="agreement", replace=replace)
+
+    if replace == "generational":
+        with pytest.raises(UserError, match="keeps no parent; use one that does"):
+            made()
+    else:
+        assert made().stops == ()
+
+
+def test_credit_is_at_work_in_a_run_and_does_not_depend_on_concurrency() -> None:
+    found = []
+    for concurrency in (1, 64):
+        with run_directory() as out:
+            evolve(
+                PROBLEMS, "smoke", Scripted(Behaviour(fail=0.1)), out=out, concurrency=concurrency,
+                generations=4, select="credited", evaluate="agreement", replace="accumulate",
+            )  # fmt: skip
+            found.append(database(out))
+    assert found[0] == found[1]
+
+
+# ---------------------------------------------------------------- in a run
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(2 * i)) for i in range(2)]
 
