@@ -20,6 +20,7 @@ from evolve_llm_operators.prompts import PROMPTS
 AGGREGATE = Templates(builtin=PROMPTS, names=("aggregate",))
 ANSWERS = Templates(builtin=PROMPTS, names=("aggregate_answers",))
 SUMMARIES = Templates(builtin=PROMPTS, names=("summarize", "summarize_aggregate"))
+DISTILLED = Templates(builtin=PROMPTS, names=("distill", "refine_distilled", "refine"))
 DEBATE = Templates(builtin=PROMPTS, names=("defend", "debate", "refine"))
 
 
@@ -113,6 +114,24 @@ def summarize_aggregate(
         else:
             shown.append(answer.text if answer.text.strip() else parent.text)
     return templates.render(problem, "summarize_aggregate", candidates=shown)
+
+
+@variation(arity=None)
+def distill(problem: Problem, parents: Sequence[Candidate], *, templates: Templates = DISTILLED) -> Steps:
+    """Have the model distil all parents into one short workspace, and solve the problem from that: two calls per child.
+
+    The second prompt is as short for 32 parents as for 2. Every child distils for itself, so that there are as
+    many workspaces as children; where all children have all N members as parents, they differ by sampling alone.
+    Where the distillation fails, so does the child; a workspace that came back empty is no help, and the child is
+    made from the question and its first parent, as by ``refine``.
+
+    Source: Parallel-Distill-Refine, arXiv 2510.01123, with a summary as the workspace; the wording is ours.
+    """
+    texts = [parent.text for parent in parents]
+    workspace = yield templates.render(problem, "distill", candidates=texts)
+    if not workspace.text.strip():
+        return templates.render(problem, "refine", candidates=texts[:1])
+    return templates.render(problem, "refine_distilled", candidates=[workspace.text])
 
 
 @variation(arity=2)

@@ -12,6 +12,7 @@ from evolve_llm_operators.crossover import (
     aggregate_answers,
     consensus,
     debate,
+    distill,
     summarize_aggregate,
 )
 from evolve_llm_operators.mutation import critique_refine, refine, reproduce, sample
@@ -35,6 +36,7 @@ OPERATORS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "aggregate_adaptive": (aggregate_adaptive, 3, 0),
     "consensus": (consensus, 3, 0),
     "summarize_aggregate": (summarize_aggregate, 3, 3),
+    "distill": (distill, 3, 1),
     "debate": (debate, 2, 2),
     "refine": (refine, 1, 0),
     "critique_refine": (critique_refine, 1, 1),
@@ -229,6 +231,23 @@ def test_a_parent_without_a_summary_is_shown_whole(reply: str | RequestError) ->
     assert "short B" in text_of(made)
 
 
+# ---------------------------------------------------------------- distill
+
+
+def test_all_parents_are_distilled_and_the_child_is_made_from_the_notes_alone() -> None:
+    (asked,), made = drive(distill(problem(), parents("draft A", "draft B")), "A and B part at step 2")
+    assert isinstance(asked, Prompt)
+    assert text_of(asked).index("draft A") < text_of(asked).index("draft B")
+    assert isinstance(made, Prompt)
+    assert "A and B part at step 2" in text_of(made)
+    assert "draft" not in text_of(made).replace("drafts", "")
+
+
+def test_notes_that_came_back_empty_are_replaced_by_the_first_parent() -> None:
+    _, made = drive(distill(problem(), parents("draft A", "draft B")), " \n")
+    assert made == refine(problem(), parents("draft A"))
+
+
 # ---------------------------------------------------------------- critique_refine, debate
 
 
@@ -259,8 +278,13 @@ def test_a_parent_without_an_opponent_is_refined() -> None:
 
 @pytest.mark.parametrize(
     ("operator", "family", "before"),
-    [(critique_refine, ("A",), []), (debate, ("A", "B"), []), (debate, ("A", "B"), ["for A"])],
-    ids=["critique", "first defence", "second defence"],
+    [
+        (critique_refine, ("A",), []),
+        (distill, ("A", "B"), []),
+        (debate, ("A", "B"), []),
+        (debate, ("A", "B"), ["for A"]),
+    ],
+    ids=["critique", "notes", "first defence", "second defence"],
 )
 def test_a_child_fails_with_the_call_it_depends_on(
     operator: Callable[..., Any], family: tuple[str, ...], before: list[str]
