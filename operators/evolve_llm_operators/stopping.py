@@ -94,7 +94,7 @@ def settled(
 def chance_of_change(first: int, second: int) -> float:
     """P(p < 1/2) for p ~ Beta(first + 1, second + 1), exactly: that the second answer is the likelier one."""
     tosses = first + second + 1
-    return sum(math.comb(tosses, heads) for heads in range(first + 1, tosses + 1)) / 2**tosses
+    return float(sum(math.comb(tosses, heads) for heads in range(first + 1, tosses + 1)) / (1 << tosses))
 
 
 def _votes(members: Sequence[Candidate]) -> Counter[str]:
