@@ -12,7 +12,9 @@ _VERDICT = re.compile(r"[a-f][0-9]{4}([A-F.])")
 
 
 @evaluation(weights=(1.0,), oracle=False)
-async def own_verdicts(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> list[tuple[float, ...]]:  # noqa: ARG001
+async def own_verdicts(
+    problem: Problem, candidates: Sequence[Candidate], ask: Ask
+) -> list[tuple[float, ...]]:  # noqa: ARG001
     """How many locks the chain says it has opened; each is a vote, kept as the evidence ``own_verdicts``.
 
     Costs no call and looks at no reference. A survivor's verdicts are what they were: nothing is added to them.
