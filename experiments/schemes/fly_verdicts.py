@@ -1,4 +1,4 @@
-"""What the fly says of its own locks, as a fitness: it cannot answer a question about a chain, but every chain holds verdicts."""
+"""What the fly says of its own locks, as a fitness: it cannot judge a chain, but every chain holds verdicts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ _VERDICT = re.compile(r"[a-f][0-9]{4}([A-F.])")
 
 
 @evaluation(weights=(1.0,), oracle=False)
-async def own_verdicts(
-    problem: Problem, candidates: Sequence[Candidate], ask: Ask
-) -> list[tuple[float, ...]]:  # noqa: ARG001
+async def own_verdicts(problem: Problem, candidates: Sequence[Candidate], ask: Ask) -> list[tuple[float]]:  # noqa: ARG001
     """How many locks the chain says it has opened; each is a vote, kept as the evidence ``own_verdicts``.
 
     Costs no call and looks at no reference. A survivor's verdicts are what they were: nothing is added to them.
