@@ -171,9 +171,7 @@ class Preset(BaseModel):
             raise ValueError("with several [[vary]] operators, each needs a probability")
         fading = [one.anneal is not None for one in self.vary]
         if all(fading) or (any(fading) and self.adapt is not None):
-            raise ValueError(
-                "anneal in [[vary]] needs another operator that takes over its share, and no adapt"
-            )
+            raise ValueError("anneal in [[vary]] needs another operator that takes over its share; no adapt")
         if sum(one or 1.0 for one in probabilities) > 1.0 + 1e-9:
             raise ValueError(f"the probabilities of [[vary]] sum to more than 1: {probabilities}")
         return self
