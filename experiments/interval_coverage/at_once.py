@@ -58,11 +58,15 @@ def sign_flips(
     return np.minimum(1.0, 2 * found)
 
 
-def excluded(values: Values, mean: float, *, alpha: float = 0.05) -> tuple[Values, Values]:
+def excluded(
+    values: Values, mean: float, *, alpha: float = 0.05, most: float = MOST_STAKED, planned: int | None = None
+) -> tuple[Values, Values]:
     """After how many problems the interval of ``running_sequence`` lies above ``mean``, and below it, in every row.
 
     Number of problems + 1 where it never does. The capital of a gambler is monotone in the mean that is tried, so the
-    one grid point that decides is enough; values and mean lie in [-1, 1].
+    one grid point that decides is enough; values and mean lie in [-1, 1]. ``most`` and ``planned`` are not there for
+    users: another limit of the stakes, and stakes for a planned number of problems instead of for any, as the source
+    has them for intervals of a fixed size; they are valid at every look too, and best near that number.
     """
     scaled, middle = (values + 1) / 2, (mean + 1) / 2
     above = (
@@ -73,9 +77,10 @@ def excluded(values: Values, mean: float, *, alpha: float = 0.05) -> tuple[Value
     means = (0.5 + np.cumsum(scaled, axis=1)) / (count + 1)
     variance = (0.25 + np.cumsum((scaled - means) ** 2, axis=1)) / (count + 1)
     before = np.concatenate([np.full((len(values), 1), 0.25), variance[:, :-1]], axis=1)
-    stakes = np.sqrt(2 * np.log(2 / alpha) / (before * count * np.log1p(count)))
-    up = np.log1p(np.minimum(stakes, MOST_STAKED / above) * (scaled - above))
-    down = np.log1p(-np.minimum(stakes, MOST_STAKED / (1 - below)) * (scaled - below))
+    spent = count * np.log1p(count) if planned is None else planned
+    stakes = np.sqrt(2 * np.log(2 / alpha) / (before * spent))
+    up = np.log1p(np.minimum(stakes, most / above) * (scaled - above))
+    down = np.log1p(-np.minimum(stakes, most / (1 - below)) * (scaled - below))
     return _first(up, alpha), _first(down, alpha)
 
 

@@ -7,8 +7,10 @@ independent values in [-1, 1].
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 Values = np.ndarray
 Kind = Callable[[np.random.Generator, int, float], Values]
@@ -84,25 +86,36 @@ def _majority(rng: np.random.Generator, answers: Values) -> Values:
 # ---------------------------------------------------------------- truths
 
 
-def moments(kind: Kind, strength: float, *, size: int = 200_000, seed: int = 7) -> tuple[float, float]:
+def moments(kind: Kind, strength: float, *, size: int = 1_000_000, seed: int = 7) -> tuple[float, float]:
     """Mean and standard deviation of a kind, from ``size`` draws; equal seeds make strengths comparable."""
     rng, piece = np.random.default_rng(seed), min(size, 100_000)
     values = np.concatenate([kind(rng, piece, strength) for _ in range(max(1, size // piece))])
     return float(values.mean()), float(values.std())
 
 
+@cache
+def curve(kind: Kind, high: float, size: int) -> tuple[Values, Values]:
+    """Strengths from 0 to ``high``, denser near 0, and the mean and standard deviation at each: (17,) and (17, 2)."""
+    strengths = high * np.linspace(0, 1, 17) ** 2
+    return strengths, np.array([moments(kind, one, size=size) for one in strengths])
+
+
 def strength_where(
-    kind: Kind,
-    wanted: Callable[[float, float], bool],
-    low: float = 0.0,
-    high: float = 1.0,
-    size: int = 200_000,
-) -> float:
-    """The least strength at which ``wanted(mean, spread)`` holds, by bisection."""
-    for _ in range(14):
+    kind: Kind, wanted: Callable[[float, float], bool], *, high: float = 1.0, size: int = 1_000_000
+) -> tuple[float, float, float] | None:
+    """The least strength up to ``high`` at which ``wanted(mean, spread)`` holds, with both; None if there is none.
+
+    By bisection on the curve.
+    """
+    at = PchipInterpolator(*curve(kind, high, size))
+    if not wanted(*at(high)):
+        return None
+    low = 0.0
+    for _ in range(30):
         middle = (low + high) / 2
-        low, high = (low, middle) if wanted(*moments(kind, middle, size=size)) else (middle, high)
-    return high
+        low, high = (low, middle) if wanted(*at(middle)) else (middle, high)
+    mean, spread = at(high)
+    return high, float(mean), float(spread)
 
 
 # ---------------------------------------------------------------- whole studies

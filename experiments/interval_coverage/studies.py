@@ -8,6 +8,7 @@ Prints the tables of README.md and writes results/studies.json. A few minutes on
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -23,8 +24,17 @@ from evolve_llm.analysis.stats import detectable_difference, problems_needed
 
 RESULTS = Path(__file__).parent / "results" / "studies.json"
 SIZES = (20, 60, 360)
+POWER_OF = {"rates": 1.0, "rare": 1.0, "three seeds": 1.0, "skewed": 1.0, "replayed finish": 6.0}
+"""The kinds whose mean can be moved, with the largest strength that is tried."""
+STAKED_ON = (
+    ("rates", 0.0, 0.0), ("rates", 0.0607, 0.03), ("rates", 0.1024, 0.05),
+    ("rare", 0.0, 0.0), ("rare", 0.05, 0.05), ("rare", 0.1, 0.1), ("skewed", 1 / 33, 0.0),
+)  # fmt: skip
+"""Kind, strength and true difference of the data on which other stakes are tried."""
 LOOK = 20
 """Problems between two looks."""
+TURNED = 10
+"""A table with more columns is printed turned."""
 Row = dict[str, Any]
 
 
@@ -56,28 +66,31 @@ def coverage(studies: int = 2000, *, draws: int = 2_000_000, sizes: Sequence[int
     return rows
 
 
-def power(studies: int = 2000, *, draws: int = 200_000, sizes: Sequence[int] = SIZES) -> list[Row]:
-    """How often the sign-flip test finds what ``detectable_difference`` promises in 80 of 100 studies."""
+def power(studies: int = 2000, *, draws: int = 1_000_000, sizes: Sequence[int] = SIZES) -> list[Row]:
+    """How often the sign-flip test finds what ``detectable_difference`` promises in 80 of 100 studies.
+
+    ``more`` is the same with n - z² problems instead of n in the promise: the test knows the spread around 0 only,
+    which is larger than that around the mean. Nothing stands where no strength gives so large a difference.
+    """
     rows: list[Row] = []
-    for name in ("rates", "rare", "three seeds", "skewed", "replayed finish"):
-        kind = KINDS[name][0]
-        for problems in sizes:
-            for alpha in (0.05, 0.01):
+    for name, problems, alpha in itertools.product(POWER_OF, sizes, (0.05, 0.01)):
+        kind, row = KINDS[name][0], {"data": name, "problems": problems, "alpha": alpha}
+        square = (detectable_difference(1.0, problems, alpha=alpha) or math.inf) ** 2 * problems
+        for title, fewer in (("", 0.0), ("more: ", square)):
 
-                def promised(mean: float, spread: float, n: int = problems, level: float = alpha) -> bool:
-                    return mean >= (detectable_difference(spread, n, alpha=level) or math.inf)
+            def promised(
+                mean: float, spread: float, root: float = math.sqrt(square / (problems - fewer))
+            ) -> bool:
+                return mean >= spread * root
 
-                strength = strength_where(
-                    kind, promised, high=6.0 if name == "replayed finish" else 1.0, size=draws
-                )
-                truth, spread = moments(kind, strength, size=draws)
+            at = strength_where(kind, promised, high=POWER_OF[name], size=draws)
+            row |= {f"{title}promised": None, f"{title}found": None}
+            if at is not None:
                 rng = np.random.default_rng(2)
-                values = kind(rng, studies * problems, strength).reshape(studies, problems)
-                found = sign_flips(rng, values)[:, 0] < alpha
-                rows.append({
-                    "data": name, "problems": problems, "alpha": alpha, "truth": truth, "spread": spread,
-                    "found": share(found & (values.mean(axis=1) > 0)),
-                })  # fmt: skip
+                values = kind(rng, studies * problems, at[0]).reshape(studies, problems)
+                found = (sign_flips(rng, values)[:, 0] < alpha) & (values.mean(axis=1) > 0)
+                row |= {f"{title}promised": at[1], f"{title}found": share(found)}
+        rows.append(row)
     return rows
 
 
@@ -116,7 +129,7 @@ def several_arms(studies: int = 2000, *, problems: int = 360, first: int = 200) 
 
 
 def stopping(
-    studies: int = 1000, *, limit: int = 1440, usual: int = 360, draws: int = 200_000,
+    studies: int = 1000, *, limit: int = 1440, usual: int = 360, draws: int = 1_000_000,
     truths: Sequence[float] = (0.0, 0.02, 0.03, 0.05, 0.1, 0.2),
 ) -> list[Row]:  # fmt: skip
     """When the running interval settles one arm, and how far off the difference is that is seen then."""
@@ -124,10 +137,10 @@ def stopping(
     for name in ("rates", "rare"):
         kind = KINDS[name][0]
         for wanted in truths:
-            strength = (
-                strength_where(kind, lambda mean, _, at=wanted: mean >= at, size=draws) if wanted else 0.0
-            )
-            truth, spread = moments(kind, strength, size=draws)
+            reached = strength_where(kind, lambda mean, _, at=wanted: mean >= at, size=draws)
+            if reached is None:
+                raise ValueError(f"no strength of {name} gives a difference of {wanted}")
+            strength, truth, spread = reached if wanted else (0.0, 0.0, 0.0)
             rng = np.random.default_rng(4)
             values = kind(rng, studies * limit, strength).reshape(studies, limit)
             at = at_looks(np.minimum(*excluded(values, 0.0)), LOOK)
@@ -135,11 +148,11 @@ def stopping(
             ended = np.minimum(at, usual)
             seen, early = means[np.arange(studies), ended - 1], at <= usual
             rows.append({
-                "data": name, "truth": truth if wanted else 0.0,
+                "data": name, "truth": truth,
                 "fixed, 80 %": problems_needed(spread, wanted) if wanted else None,
                 "settled by 360": share(early), "settled by 1440": share(at <= limit),
                 "median until settled": int(np.median(at)) if np.median(at) <= limit else None,
-                "mean paid of 360": float(ended.mean()),
+                "mean paid of 360": round(float(ended.mean())),
                 "seen when settled": float(seen[early].mean()) if early.any() else None,
                 "seen in all": float(seen.mean()), "wrong sign": share(early & (seen < 0) & (truth > 0)),
             })  # fmt: skip
@@ -179,7 +192,7 @@ def halving(studies: int = 2000, *, arms: int = 8, problems: int = 360) -> list[
         p = sign_flips(rng, chosen)[:, 0]
         fresh = chosen[:, cut:]
         rows.append({
-            "arms": arms, "truths": name, "paid": (paid + problems) / (arms * problems),
+            "truths": name, "arms": arms, "paid": (paid + problems) / (arms * problems),
             "cuts": [LOOK * 2**i for i in range(len(dropped))],
             "bias of the dropped": dropped,
             "bias of the survivor at its last cut": float((chosen[:, :cut].mean(axis=1) - truth).mean()),
@@ -202,6 +215,27 @@ def _ever_left(values: np.ndarray, truths: np.ndarray, alpha: float, last: np.nd
     return left
 
 
+def stakes(studies: int = 2000, *, problems: int = 360) -> list[Row]:
+    """How often one arm is settled, by the interval as it is and by others that are as valid."""
+    staking: dict[str, Row] = {
+        "as it is": {},
+        "up to 0.75": {"most": 0.75},
+        "planned": {"planned": problems},
+        "planned, up to 0.75": {"most": 0.75, "planned": problems},
+    }
+    rows: list[Row] = []
+    for (name, strength, truth), alpha in itertools.product(STAKED_ON, (0.05, 0.01)):
+        values = KINDS[name][0](np.random.default_rng(6), studies * problems, strength).reshape(
+            studies, problems
+        )
+        settled = {
+            title: share(np.minimum(*excluded(values, 0.0, alpha=alpha, **options)) <= problems)
+            for title, options in staking.items()
+        }
+        rows.append({"data": name, "truth": truth, "alpha": alpha, **settled})
+    return rows
+
+
 PARTS: dict[str, Callable[[], list[Row]]] = {
     "coverage": coverage,
     "power": power,
@@ -210,6 +244,7 @@ PARTS: dict[str, Callable[[], list[Row]]] = {
     "stopping": stopping,
     "halving": halving,
     "halving, 16 arms": lambda: halving(1000, arms=16),
+    "stakes": stakes,
 }
 
 
@@ -223,14 +258,16 @@ def cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(cell(one) for one in value)
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return f"{value:.3f}"
     return "–" if value is None else str(value)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *([cell(one) for one in row.values()] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """Rows as a Markdown table; turned, a row for each quantity, where there are many."""
+    lines = [list(rows[0]), *([cell(one) for one in row.values()] for row in rows)]
+    if len(rows[0]) > TURNED:
+        lines = [list(line) for line in zip(*lines, strict=True)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], ["---"] * len(lines[0]), *lines[1:]])
 
 
 def main() -> None:
