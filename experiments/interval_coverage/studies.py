@@ -121,8 +121,8 @@ def several_arms(studies: int = 2000, *, problems: int = 360, first: int = 200) 
         wrong = found[:, TRUE_NULLS].any(axis=1)
         rows.append({
             "practice": practice, "problems": problems,
-            "a true null rejected": share(wrong), "a true null rejected, first": share(wrong[:first]),
-            "null arm": share(null), "null arm, first": share(null[:first]),
+            "a true null rejected": share(wrong), f"a true null rejected, first {first}": share(wrong[:first]),
+            "null arm found": share(null), f"null arm found, first {first}": share(null[:first]),
             **{f"rejected: {arm}": share(found[:, place]) for place, arm in enumerate(ARMS)},
         })  # fmt: skip
     return rows
@@ -192,15 +192,16 @@ def halving(studies: int = 2000, *, arms: int = 8, problems: int = 360) -> list[
         p = sign_flips(rng, chosen)[:, 0]
         fresh = chosen[:, cut:]
         rows.append({
-            "truths": name, "arms": arms, "paid": (paid + problems) / (arms * problems),
+            "truths": name, "arms": arms, "paid, of all arms on all problems": (paid + problems) / (arms * problems),
             "cuts": [LOOK * 2**i for i in range(len(dropped))],
             "bias of the dropped": dropped,
             "bias of the survivor at its last cut": float((chosen[:, :cut].mean(axis=1) - truth).mean()),
             "bias of the survivor at the end": float((chosen.mean(axis=1) - truth).mean()),
             "bias on problems after the last cut": float((fresh.mean(axis=1) - truth).mean()),
-            "best dropped by cut": bests if lift.any() else None, "given up": float((truths.max() - truth).mean()),
+            "best dropped by cut": bests if lift.any() else None,
+            "true difference given up": float((truths.max() - truth).mean()),
             "survivor p < .05": share(p < 0.05), "survivor p < .05 / arms": share(p < 0.05 / arms),
-            "survivor p < .05 on problems after": share(sign_flips(rng, fresh)[:, 0] < 0.05),
+            "survivor p < .05 on problems after the last cut": share(sign_flips(rng, fresh)[:, 0] < 0.05),
             "anytime interval at .05 / arms left the truth": share(_ever_left(values, truths, 0.05 / arms, last)),
         })  # fmt: skip
     return rows
