@@ -19,7 +19,7 @@ N, T, REPEATS = 16, 6, 50
 
 
 def drawn(rng: Generator, problems: Array, refuted: Array, laziness: float) -> Array:
-    """Keys for each child from the prior without the refuted ones. ``refuted``: [count, N, n, 10]; gives [count, N, n]."""
+    """Keys from the prior without the refuted ones. ``refuted``: [count, N, n, 10]; gives [count, N, n]."""
     prior = np.full((*problems.shape[:2], 10), (1 - laziness) / 9)
     np.put_along_axis(prior, problems[..., :1], laziness, -1)
     left = np.where(refuted, 0.0, prior[:, None])
@@ -30,7 +30,7 @@ def drawn(rng: Generator, problems: Array, refuted: Array, laziness: float) -> A
 
 def generation(rng: Generator, problems: Array, population: Array, k: int, laziness: float) -> Array:
     """The children of a population of keys [count, N, n]: copy what is open, else guess what is left."""
-    count, size, n = population.shape
+    count, size, _ = population.shape
     parents = np.argsort(rng.random((count, size, size)), -1)[..., :k]
     seen = population[np.arange(count)[:, None, None], parents]  # [count, N, k, n]
     tried = (seen[..., None] == np.arange(10)).any(2)
