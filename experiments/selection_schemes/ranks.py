@@ -86,9 +86,8 @@ def main() -> None:
     said = {outcome: compared(easy, hard, outcome) for outcome in ("pass@1", "majority", "speed")}
     (RESULTS / "ranks.json").write_text(json.dumps(said, indent=1) + "\n")
     for outcome, found in said.items():
-        print(
-            f"{outcome}: {found['spearman']}\n\n| K | scheme | fly | rank | fly-hard | rank |\n|---|---|---|---|---|---|"
-        )
+        print(f"{outcome}: {found['spearman']}\n\n| K | scheme | fly | rank | fly-hard | rank |")
+        print("|---|---|---|---|---|---|")
         for one in found["arms"]:
             first, second = one["ranks"]
             print(

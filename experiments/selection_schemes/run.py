@@ -3,7 +3,7 @@
     python experiments/selection_schemes/run.py             # the study, then: analyse.py
     python experiments/selection_schemes/run.py --quick     # does it work? a few problems, a minute or two
     python experiments/selection_schemes/run.py --pilot     # the variance that DESIGN.md reckons with
-    python experiments/selection_schemes/run.py --hard      # the arms again on fly-hard, then: analyse.py --rows, ranks.py
+    python experiments/selection_schemes/run.py --hard      # the arms again on fly-hard, then: ranks.py
 
 Needs torch (the fly in batches, experiments/fruit_fly/batched.py). Given again it resumes: every run is a run
 directory of the product, below ``--out``. Blocks of problems are run one after the other, each by all arms; no
@@ -47,7 +47,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run: ``blocks`` blocks of ``size`` problems of one problem set, under each run seed, on a fly that ships."""
+    """What is run: ``blocks`` blocks of ``size`` problems of one problem set, under each run seed, on a fly."""
 
     name: str
     problem_seed: int
