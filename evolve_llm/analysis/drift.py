@@ -144,7 +144,7 @@ def predict(model: Model, n: int, k: int, t: int) -> Floats:
     found: Floats = np.zeros((len(model.starts), t))
     for place, (first, known) in enumerate(zip(model.first, model.curves, strict=True)):
         chances = _quantiles(_read(known, k))  # [ability, r]
-        state = stats.binom.pmf(np.arange(n + 1), n, _quantiles([first]))  # [ability, m]
+        state: Floats = np.asarray(stats.binom.pmf(np.arange(n + 1), n, _quantiles([first])))  # [ability, m]
         step = transition(chances, n)
         for generation in range(t):
             found[place, generation] = float((state @ members).mean())
@@ -162,8 +162,8 @@ def transition(chances: Sequence[float] | Floats, n: int) -> Floats:
     given = np.asarray(chances, dtype=float)
     right = np.clip(given @ _drawn(n, given.shape[-1] - 1).T, 1e-15, 1 - 1e-15)[..., None]
     m = np.arange(n + 1)
-    found: Floats = np.exp(m * np.log(right) + (n - m) * np.log1p(-right))
-    found *= special.binom(n, m)
+    ways = special.gammaln(n + 1) - special.gammaln(m + 1) - special.gammaln(n - m + 1)
+    found: Floats = np.exp(ways + m * np.log(right) + (n - m) * np.log1p(-right))
     return found
 
 
