@@ -23,7 +23,7 @@ class Child:
     """A child whose verdict and whose parents' verdicts are all known.
 
     ``parents`` says of each parent, in the order of the prompt, whether it is right; ``lengths`` are their completion
-    tokens.
+    tokens. ``uid`` is the child's within its problem.
     """
 
     problem: str
@@ -32,6 +32,7 @@ class Child:
     right: bool
     parents: tuple[bool, ...]
     lengths: tuple[int, ...]
+    uid: str = ""
 
     @property
     def right_parents(self) -> int:
@@ -153,7 +154,9 @@ def read_children(runs: Sequence[Run]) -> tuple[list[Child], int]:
                         continue
                     lengths = tuple(born[uid].completion_tokens for uid in one.parents)
                     known = tuple(bool(parent) for parent in parents)
-                    found.append(Child(problem.id, one.generation, one.operator, right, known, lengths))
+                    found.append(
+                        Child(problem.id, one.generation, one.operator, right, known, lengths, one.uid)
+                    )
     return found, left_out
 
 

@@ -1,4 +1,4 @@
-"""``evolve-llm credit``: which parent gave the child its right answer, from stored runs."""
+"""``evolve-llm credit``: which parent gave the child its right answer, from stored runs or by asking again."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from evolve_llm.analysis.credit import Credit, CurvePoint, Share
 
+_ASKING = "Asking the model (with --ask)"
+
 
 @reported
 def credit(
@@ -30,12 +32,113 @@ def credit(
         ),
     ],
     *,
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="Ask the run's model: the prompts of a sample of children again, without one parent, in another "
+            "order, and with every subset of the parents. Say what it costs, then ask. Repeated, it goes on.",
+        ),
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="The run's model, as for run.", rich_help_panel=_ASKING)
+    ] = None,
+    base_url: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="The server of openai:NAME. Repeatable.", rich_help_panel=_ASKING),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="engine.KEY=VALUE",
+            help="A setting of the model. Repeatable.",
+            rich_help_panel=_ASKING,
+        ),
+    ] = None,
+    children: Annotated[
+        int | None,
+        typer.Option(help="How many children to ask. (default: 60)", rich_help_panel=_ASKING),
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Chains written from each prompt. (default: 4)", rich_help_panel=_ASKING),
+    ] = None,
+    replay: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="without|order|shapley",
+            help="Only these questions: without one parent, in another order, all subsets (K at most 4). Repeatable. "
+            "(default: all three)",
+            rich_help_panel=_ASKING,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The seed of the sample and the requests. (default: 0)", rich_help_panel=_ASKING),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder of prompt templates that the run was made with.",
+            rich_help_panel=_ASKING,
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where replies are kept. (default: asked.db in the run directory)",
+            rich_help_panel=_ASKING,
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            help="The largest number of requests in flight. (default: as many as the model takes)",
+            rich_help_panel=_ASKING,
+        ),
+    ] = None,
+    budget_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop once all replies have used this many prompt and completion tokens.",
+            rich_help_panel=_ASKING,
+        ),
+    ] = None,
+    unsafe_local: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-local", help="Grade without a sandbox if none is available.", rich_help_panel=_ASKING
+        ),
+    ] = False,
+    other_model: Annotated[
+        bool,
+        typer.Option("--other-model", help="Ask another model than the run's.", rich_help_panel=_ASKING),
+    ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what asking costs, and stop.", rich_help_panel=_ASKING),
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Say what the children of runs owe to their parents: how often one is right, given how many of them are.
 
-    Nothing is asked of a model. The unit of the intervals is the problem.
+    Nothing is asked of a model, unless --ask says so. The unit of the intervals is the problem.
     """
+    from evolve_llm.cli.credit_asking import AskingFlags
+    from evolve_llm.cli.credit_asking import ask as ask_again
+
+    flags = AskingFlags(
+        model=model, base_url=base_url, set_=set_, children=children, repeats=repeats, replay=replay, seed=seed,
+        prompts=prompts, cache=cache, concurrency=concurrency, budget_tokens=budget_tokens,
+        unsafe_local=unsafe_local, other_model=other_model, plan=plan,
+    )  # fmt: skip
+    if ask:
+        ask_again(runs, flags, json=json)
+        return
+    flags.require_none()
     from evolve_llm.analysis.credit import credit as found_credit
     from evolve_llm.analysis.run import Run
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from evolve_llm.engine.calling import prompt_digest
@@ -41,13 +42,32 @@ class Asked:
     exact: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How a child was made, ready to be made again from other parents.
+
+    ``parents`` are as its operator read them, in the order of its prompt. ``initial`` makes a child that is left
+    without parents. ``consulted`` has what was said about a parent (``Consult``). ``calls``: how many it took.
+    ``exact``: the operator makes of these parents what the model was sent.
+    """
+
+    problem: Problem
+    child: Candidate
+    operator: Operator
+    initial: Operator
+    parents: tuple[Candidate, ...]
+    consulted: Mapping[Address, Recalled]
+    calls: int
+    exact: bool
+
+
 def prompts_of(reader: PagedReader, config: Mapping[str, Any], place: int, uid: str) -> list[Asked]:
     """Every prompt that was sent to make a candidate, in the order of the requests; none for a copy.
 
     ``config`` is the run's. No code is imported that only the run names: a run directory may be anybody's. Raises
     UserError where there is no such candidate, and where an operator of the run is not an installed one.
     """
-    scheme = _installed(Preset.from_plain(config["preset"], "the run's preset"))
+    scheme = installed(config)
     problem = Problem(**reader.problem(place)).public()
     recalled = reader.recall(place)
     born = {one.uid: one for one in reader.candidates(place, texts=True)}
@@ -60,10 +80,34 @@ def prompts_of(reader: PagedReader, config: Mapping[str, Any], place: int, uid: 
     if child.operator == name_of(scheme.toolbox.finish):
         members = dict(reader.members(place))[child.generation]
         return again.concluded([again.read(born[name]) for name in members if not born[name].failed])
-    return again.varied([again.read(born[name]) for name in child.parents])
+    return again.varied([again.read(born[name]) for name in child.parents])[1]
 
 
-def _installed(preset: Preset) -> Scheme:
+def made_by(
+    reader: PagedReader, config: Mapping[str, Any], scheme: Scheme, place: int, uids: Sequence[str]
+) -> list[Made]:
+    """How each of these children of one problem was made by a variation; ``scheme`` is ``installed(config)``."""
+    problem = Problem(**reader.problem(place)).public()
+    recalled = reader.recall(place)
+    born = {one.uid: one for one in reader.candidates(place, texts=True)}
+    found = []
+    for uid in uids:
+        child = born[uid]
+        again = _Again(scheme, problem, child, recalled, config["seed"])
+        parents = [again.read(born[name]) for name in child.parents]
+        operator, asked = again.varied(parents)
+        own = [one for one in asked if one.address.purpose == "vary"]
+        others = {one.address: recalled[one.address] for one in asked if one not in own and one.exact}
+        exact = bool(own) and all(one.exact for one in asked)
+        initial = scheme.toolbox.init
+        found.append(Made(problem, child, operator, initial, tuple(parents), others, len(own), exact))
+    return found
+
+
+def installed(config: Mapping[str, Any], prompts: Path | None = None) -> Scheme:
+    """The scheme of a run, its templates replaced by those of a folder. Raises UserError for an operator that only
+    the run names."""
+    preset = Preset.from_plain(config["preset"], "the run's preset")
     specs = [
         preset.init,
         preset.truncate,
@@ -80,7 +124,7 @@ def _installed(preset: Preset) -> Scheme:
                 f"the operator {spec.operator!r} is named by its module, and no code that only a run names is "
                 "imported to look at it: install it as a plug-in, and its prompts can be shown"
             )
-    return build(preset)
+    return build(preset, prompts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +148,15 @@ class _Again:
 
         return asyncio.run(preset.carry.carry().read(counted, preset.sampling.max_tokens, untold)).parent
 
-    def varied(self, parents: Sequence[Candidate]) -> list[Asked]:
-        """The requests of a variation: of the first with this name whose prompts are those that were sent."""
+    def varied(self, parents: Sequence[Candidate]) -> tuple[Operator, list[Asked]]:
+        """The variation and its requests: the first with this name whose prompts are those that were sent."""
         aliases = ("init", *(choice.alias for choice in self.scheme.choices))
         operators = [getattr(self.scheme.toolbox, alias) for alias in aliases]
         named = [one for one in operators if name_of(one) == self.child.operator]
         if not named:
             raise UserError(f"the run's preset has no variation {self.child.operator!r} here")
-        tries = [self._conversation(operator, parents) for operator in named]
-        return next((found for found in tries if found and all(one.exact for one in found)), tries[0])
+        tries = [(operator, self._conversation(operator, parents)) for operator in named]
+        return next((one for one in tries if one[1] and all(asked.exact for asked in one[1])), tries[0])
 
     def concluded(self, members: Sequence[Candidate]) -> list[Asked]:
         """The one request of a finish operator."""
