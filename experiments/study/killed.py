@@ -48,7 +48,9 @@ def finished(process: subprocess.Popen[bytes]) -> dict[str, object]:
 
 def contents(folder: Path) -> dict[str, list[object]]:
     """Every table of every run, by its folder's name, but what the engine had in its cache, which no seed decides."""
-    return {str(one.parent.relative_to(folder)): _tables(one) for one in sorted(folder.glob("runs/*/*/run.db"))}
+    return {
+        str(one.parent.relative_to(folder)): _tables(one) for one in sorted(folder.glob("runs/*/*/run.db"))
+    }
 
 
 def _tables(database: Path) -> list[object]:
