@@ -1,4 +1,4 @@
-"""Simulated differences of two schemes, (studies, problems), each in [-1, 1]; strength 0 is no difference. Numpy only."""
+"""Simulated differences of two schemes, (studies, problems), in [-1, 1]; strength 0 is no difference. Numpy only."""
 
 from __future__ import annotations
 
