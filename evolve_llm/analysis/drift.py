@@ -5,10 +5,13 @@ child has r right parents with the hypergeometric probability of drawing r from 
 p(r). Children are independent given the population, so the next m is binomial, and the chain over m is exact: no
 simulation. This is a Wright-Fisher model (Wright 1931, Genetics 16) in which p(r) takes the place of selection.
 
-What is fitted, by empirical Bayes: for each problem p(r), drawn towards the p(r) of all problems as far as their
-differences allow (a beta-binomial whose strength is the likeliest of a grid), and the chance that a first chain is
-right. What is assumed: that a chain is right or wrong and nothing between, and that p depends on the problem and on
-the number of right parents alone, not on their places or on the generation.
+What is fitted, by empirical Bayes: for each r the Beta distribution of p(r) over problems, the likeliest of a grid
+under the counts (a beta-binomial, so that a problem with many children is still one problem), likewise that of the
+chance that a first chain is right; and from them what is known of each problem. The chain is computed for `ABILITIES`
+quantiles of that knowledge, the same for every r, and averaged: a curve that saturates is not the curve of the mean p.
+What is assumed: that a chain is right or wrong and nothing between, that p depends on the problem and on the number
+of right parents alone, not on their places or on the generation, and that a problem that is easy for one r is easy for
+all.
 """
 
 from __future__ import annotations
@@ -34,8 +37,14 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-STRENGTHS = (2.0, 5.0, 10.0, 20.0, 50.0, 200.0, 1000.0)
-"""How many children the curve of all problems may count for in each problem's own."""
+ABILITIES = 12
+"""How many quantiles stand for what is not known of a problem."""
+
+MEANS = tuple(1 / (1 + math.exp(-x / 5)) for x in range(-30, 31))
+STRENGTHS = (0.3, 0.6, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 200.0, 1000.0)
+"""The grid for a Beta distribution: its mean, and how many children it counts for in what is known of a problem."""
+
+Beta = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +72,11 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The fitted model: for each problem its first generation, and p by (K, r)."""
+    """The fitted model: for each problem what is known of its first chains, and of p by (K, r)."""
 
     starts: tuple[Start, ...]
-    curves: tuple[Mapping[tuple[int, int], float], ...]
-    prior: tuple[float, float]
+    first: tuple[Beta, ...]
+    curves: tuple[Mapping[tuple[int, int], Beta], ...]
     tokens: Tokens
 
     @property
@@ -108,17 +117,17 @@ def fitted(children: Sequence[Child], starts: Sequence[Start], tokens: Tokens) -
     own: dict[str, list[Child]] = defaultdict(list)
     for one in children:
         own[one.problem].append(one)
-    whole = {key: right / count for key, (right, count) in _counts(children).items()}
     counts = [_counts(own[one.problem]) for one in starts]
-    strength = _strength(counts, whole)
+    priors = {
+        key: _prior([each[key] for each in counts if key in each])
+        for key in sorted({key for each in counts for key in each})
+    }
     curves = tuple(
-        {
-            key: (each.get(key, (0, 0))[0] + strength * p) / (each.get(key, (0, 0))[1] + strength)
-            for key, p in whole.items()
-        }
-        for each in counts
+        {key: _posterior(prior, *each.get(key, (0, 0))) for key, prior in priors.items()} for each in counts
     )
-    return Model(tuple(starts), curves, _beta(starts), tokens)
+    prior = _prior([(one.right, one.graded) for one in starts])
+    first = tuple(_posterior(prior, one.right, one.graded) for one in starts)
+    return Model(tuple(starts), first, curves, tokens)
 
 
 def predict(model: Model, n: int, k: int, t: int) -> Floats:
@@ -129,25 +138,32 @@ def predict(model: Model, n: int, k: int, t: int) -> Floats:
     """
     if not 1 <= k <= n or t < 1:
         raise UserError(f"predicting needs 1 <= K <= N and T >= 1, got N={n}, K={k}, T={t}")
+    from scipy import stats
+
     members = np.arange(n + 1) / n
     found: Floats = np.zeros((len(model.starts), t))
-    for place, (start, known) in enumerate(zip(model.starts, model.curves, strict=True)):
-        state = _first(model.prior, start, n)
-        step = transition([_read(known, k, r) for r in range(k + 1)], n)
+    for place, (first, known) in enumerate(zip(model.first, model.curves, strict=True)):
+        chances = _quantiles(_read(known, k))  # [ability, r]
+        state: Floats = np.asarray(stats.binom.pmf(np.arange(n + 1), n, _quantiles([first])))  # [ability, m]
+        step = transition(chances, n)
         for generation in range(t):
-            found[place, generation] = state @ members
-            state = state @ step
+            found[place, generation] = float((state @ members).mean())
+            state = (state[:, None, :] @ step)[:, 0]
     return found
 
 
-def transition(chances: Sequence[float], n: int) -> Floats:
-    """P[m, m']: from m right members of n to m', where ``chances[r]`` is p(r) and K = len(chances) - 1."""
+def transition(chances: Sequence[float] | Floats, n: int) -> Floats:
+    """P[m, m']: from m right members of n to m', where ``chances[r]`` is p(r) and K = len(chances) - 1.
+
+    With rows of chances a matrix for each: [row, m, m'].
+    """
     from scipy import special
 
-    right = np.clip(_drawn(n, len(chances) - 1) @ np.asarray(chances), 0.0, 1.0)[:, None]
+    given = np.asarray(chances, dtype=float)
+    right = np.clip(given @ _drawn(n, given.shape[-1] - 1).T, 1e-15, 1 - 1e-15)[..., None]
     m = np.arange(n + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: Floats = special.binom(n, m) * right**m * (1 - right) ** (n - m)
+    ways = special.gammaln(n + 1) - special.gammaln(m + 1) - special.gammaln(n - m + 1)
+    found: Floats = np.exp(ways + m * np.log(right) + (n - m) * np.log1p(-right))
     return found
 
 
@@ -191,30 +207,47 @@ def _counts(children: Sequence[Child]) -> dict[tuple[int, int], tuple[int, int]]
     return found
 
 
-def _read(known: Mapping[tuple[int, int], float], k: int, r: int) -> float:
-    if (k, r) in known:
-        return known[k, r]
+def _read(known: Mapping[tuple[int, int], Beta], k: int) -> list[Beta]:
+    """The Beta distributions of p(0) to p(k); between the points of another K mean and strength are interpolated."""
     sizes = {size for size, _ in known}
     nearest = k if k in sizes else min(sizes, key=lambda size: (abs(math.log(size / k)), size))
-    points = sorted((right / nearest, p) for (size, right), p in known.items() if size == nearest)
-    return float(np.interp(r / k, [x for x, _ in points], [p for _, p in points]))
+    points = sorted(
+        (right / nearest, a / (a + b), a + b) for (size, right), (a, b) in known.items() if size == nearest
+    )
+    places, means, strengths = zip(*points, strict=True)
+    found = []
+    for r in range(k + 1):
+        mean, strength = (float(np.interp(r / k, places, values)) for values in (means, strengths))
+        found.append((mean * strength, (1 - mean) * strength))
+    return found
 
 
-def _strength(
-    counts: Sequence[Mapping[tuple[int, int], tuple[int, int]]], whole: Mapping[tuple[int, int], float]
-) -> float:
-    """How far problems are alike: the likeliest strength of a beta distribution about the common curve."""
-    from scipy import stats
+def _quantiles(known: Sequence[Beta]) -> Floats:
+    """[ability, which]: the same quantiles of each distribution."""
+    from scipy import special
 
-    def likelihood(strength: float) -> float:
-        total = 0.0
-        for each in counts:
-            for key, (right, count) in each.items():
-                p = min(max(whole[key], 1e-4), 1 - 1e-4)
-                total += float(stats.betabinom.logpmf(right, count, strength * p, strength * (1 - p)))
-        return total
+    a, b = np.array(known).T
+    at = (np.arange(ABILITIES)[:, None] + 0.5) / ABILITIES
+    found: Floats = np.asarray(special.betaincinv(a, b, at), dtype=float)
+    return found
 
-    return max(STRENGTHS, key=likelihood)
+
+def _prior(counts: Sequence[tuple[int, int]]) -> Beta:
+    """The likeliest Beta distribution of the problems' chances, given (right, count) of each."""
+    from scipy import special
+
+    right, count = np.array(counts).T
+    strengths = np.array(STRENGTHS)[:, None]
+    a = np.array(MEANS)[:, None, None] * strengths
+    b = strengths - a
+    found = (special.betaln(right + a, count - right + b) - special.betaln(a, b)).sum(axis=-1)
+    mean, strength = np.unravel_index(int(found.argmax()), found.shape)
+    return STRENGTHS[strength] * MEANS[mean], STRENGTHS[strength] * (1 - MEANS[mean])
+
+
+def _posterior(prior: Beta, right: int, count: int) -> Beta:
+    """What is known after ``right`` of ``count``."""
+    return prior[0] + right, prior[1] + count - right
 
 
 @functools.lru_cache(maxsize=64)
@@ -224,31 +257,6 @@ def _drawn(n: int, k: int) -> Floats:
 
     m, r = np.arange(n + 1)[:, None], np.arange(k + 1)[None, :]
     found: Floats = np.asarray(stats.hypergeom.pmf(r, n, m, k), dtype=float)
-    return found
-
-
-def _beta(starts: Sequence[Start]) -> tuple[float, float]:
-    """The Beta distribution of the problems' chances, by moments (Kleinman 1973, JASA 68)."""
-    n = np.array([one.graded for one in starts], dtype=float)
-    shares = np.array([one.right for one in starts]) / n
-    mean, size = float(shares.mean()), float(n.mean())
-    if not 0 < mean < 1 or size <= 1:
-        return 0.5 + mean, 0.5 + (1 - mean)
-    variance = max(float(shares.var()), 1e-9)
-    within = mean * (1 - mean)
-    between = min(max((variance - within / size) / (1 - 1 / size), 1e-3 * within), 0.999 * within)
-    strength = within / between - 1
-    return mean * strength, (1 - mean) * strength
-
-
-def _first(prior: tuple[float, float], start: Start, n: int) -> Floats:
-    """The distribution of the right members of n in generation 0, given those that were seen."""
-    from scipy import stats
-
-    a, b = prior
-    found: Floats = np.asarray(
-        stats.betabinom.pmf(np.arange(n + 1), n, a + start.right, b + start.graded - start.right), dtype=float
-    )
     return found
 
 

@@ -6,7 +6,7 @@ It is imported when a figure is asked for; the figures know nothing of the scree
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evolve_llm.analysis.compare import Comparison
 from evolve_llm.analysis.run import Run
@@ -75,12 +75,76 @@ def forest(found: Comparison, names: Sequence[str] | None = None) -> Figure:
     return figure
 
 
+class Cost(NamedTuple):
+    """A point of a curve: the accuracy, and the calls, tokens and seconds that a problem took; None for no time."""
+
+    value: float
+    calls: float
+    tokens: float
+    seconds: float | None
+
+
+def cost_curves(arms: Mapping[str, Sequence[Cost]], metric: str) -> Figure:
+    """Accuracy over calls, over tokens and, where it is known, over the model's time, a line an arm.
+
+    Raises UserError without matplotlib, and for no arm.
+    """
+    if not any(arms.values()):
+        raise UserError("a figure needs an arm")
+    timed = all(one.seconds is not None for points in arms.values() for one in points)
+    axes_of = [
+        ("calls a problem", 1),
+        ("tokens a problem", 2),
+        *([("seconds a problem", 3)] if timed else []),
+    ]
+    figure, axes = _figure(len(axes_of), high=3.4)
+    for place, (label, field) in enumerate(axes_of):
+        for number, (name, points) in enumerate(arms.items()):
+            style = ("-", "--", ":", "-.")[number // len(COLOURS) % 4]
+            axes[place].plot(
+                [one[field] or 0.0 for one in points], [one.value for one in points], style, marker="o", markersize=2.5,
+                linewidth=1.1, color=COLOURS[number % len(COLOURS)], label=_plainly(name) if place == 0 else None,
+            )  # fmt: skip
+        axes[place].set_xlabel(label, fontsize=9)
+        axes[place].set_title(_plainly(f"{metric} at equal {label.split()[0]}"), fontsize=9, loc="left")
+        axes[place].spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=7)
+    return figure
+
+
+def difference_forest(
+    rows: Sequence[tuple[str, float, tuple[float, float] | None, str]], title: str
+) -> Figure:
+    """A difference a row with its interval, and what was expected of it (``+``, ``-``, ``0`` or ``?``) at the edge.
+
+    Raises UserError without matplotlib, and for no row.
+    """
+    if not rows:
+        raise UserError("nothing was estimated, so there is nothing to draw")
+    figure, (axes,) = _figure(1, high=0.9 + 0.3 * len(rows))
+    for place, (_, value, interval, _) in enumerate(reversed(rows)):
+        low, high = interval or (value, value)
+        colour = COLOURS[2] if low > 0 else COLOURS[1] if high < 0 else COLOURS[7]
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.8)
+        axes.plot([value], [place], marker="s", color=colour, markersize=5)
+    axes.axvline(0, color="#888888", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [_plainly(row[0]) for row in reversed(rows)], fontsize=8)
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(len(rows)), [row[3].replace("-", "−") for row in reversed(rows)], fontsize=8)
+    right.tick_params(length=0)
+    right.spines["right"].set_visible(False)
+    right.set_ylabel("expected direction", fontsize=8)
+    figure.suptitle(_plainly(title), fontsize=9, x=0.01, horizontalalignment="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def _figure(columns: int, high: float = 3.2) -> tuple[Figure, Sequence[Axes]]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UserError('a figure needs matplotlib: pip install "evolve-llm[plots]"') from error
-    figure = Figure(figsize=(6.4 if columns == 1 else 9.6, high), layout="constrained")
+    figure = Figure(figsize=({1: 6.4, 2: 9.6}.get(columns, 12.0), high), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -148,12 +148,7 @@ def _read(run: Run, tokens: Spending) -> Reading:
             measured = [measure(one.members, one.verdicts) for one in populations]
             values["pass@1"][problem.id] = _filled([one.pass_1 for one in measured], count)
             values["majority"][problem.id] = _filled([one.majority for one in measured], count)
-            uid = answers.get(order, (None, None))[0]
-            given = [one for one in store.candidates(order) if one.uid == uid]
-            verdicts = store.verdicts(order)
-            right = right_share(
-                given, {one.uid: verdicts[one.answer] for one in given if one.answer in verdicts}
-            )
+            right = _answered(store, order, answers.get(order, (None, None))[0])
             values["answer"][problem.id] = [right] * count
             spent[problem.id] = [0] * count
             first[problem.id] = _fingerprint(populations)
@@ -161,6 +156,37 @@ def _read(run: Run, tokens: Spending) -> Reading:
             spent[problems[order].id][generation] += written + (asked if tokens == "total" else 0)
         finished = {problems[order].id for order in answers}
     return Reading(run, problems, finished, count, values, spent, first)
+
+
+def problem_values(
+    run: Run, metric: Metric, generation: int | None, places: Iterable[int]
+) -> list[float | None]:
+    """A metric of the problems at these places, after a generation or, where it is None, at the end.
+
+    A problem that ended early keeps its last value. None where nothing is graded, or the problem has not come so far.
+    """
+    found: list[float | None] = []
+    with Store.open_to_read(run.path) as store:
+        answers = store.answers()
+        for order in places:
+            if metric == "answer":
+                found.append(_answered(store, order, answers.get(order, (None, None))[0]))
+                continue
+            populations = store.populations(order)
+            if not populations:
+                found.append(None)
+                continue
+            one = populations[-1 if generation is None else min(generation, len(populations) - 1)]
+            measured = measure(one.members, one.verdicts)
+            found.append(measured.pass_1 if metric == "pass@1" else measured.majority)
+    return found
+
+
+def _answered(store: Store, order: int, uid: str | None) -> float | None:
+    """Whether the answer that was given is right; None where it is not graded, or there is none yet."""
+    given = [one for one in store.candidates(order) if one.uid == uid]
+    verdicts = store.verdicts(order)
+    return right_share(given, {one.uid: verdicts[one.answer] for one in given if one.answer in verdicts})
 
 
 def _filled(values: list[float | None], count: int) -> list[float | None]:

@@ -1,14 +1,15 @@
-"""The fruit fly: the tiny model that this package carries, run by the embedded llama.cpp.
+"""The fruit flies: the tiny models that this package carries, run by the embedded llama.cpp.
 
-It knows the problem set ``locks`` and nothing else: 27 characters, each a token. How it was made and what
-it can show stands in its model card beside the weights.
+They know the problem set ``locks`` and nothing else: 27 characters, each a token. ``fly-hard`` was trained for less,
+on locks whose hint is right less often (``locks?laziness=0.5``), so that RSA ends well below 1. How each was made and
+what it can show stands in its model card beside the weights.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -23,7 +24,10 @@ from evolve_llm.nouns.request import Completion, Prompt, Request
 FILE_NAME = "fly.gguf"
 SUMS_NAME = "SHA256SUMS"
 VOCABULARY = frozenset("0123456789abcdefABCDEF<>|;.")
-FOLDER = Path(str(files("evolve_llm"))) / "models" / "fly"
+_MODELS = Path(str(files("evolve_llm"))) / "models"
+SHIPPED: Mapping[str, Path] = {name: _MODELS / name for name in ("fly", "fly-hard")}
+"""The folder of each fly that ships, by its name as a model."""
+FOLDER = SHIPPED["fly"]
 
 
 class FlyOptions(LlamaCppOptions):
@@ -117,9 +121,17 @@ def fly(argument: str = "", **options: object) -> Fly:
     """
     chosen = read_options(FlyOptions, "fly", options)
     if not argument:
-        return Fly(shipped_weights, name="fly", options=chosen)
+        return Fly(lambda: shipped_weights(SHIPPED["fly"]), name="fly", options=chosen)
     folder = Path(argument).expanduser()
     return Fly(lambda: shipped_weights(folder), name=f"fly:{_known_by(folder)}", options=chosen)
+
+
+def fly_hard(argument: str = "", **options: object) -> Fly:
+    """The fly for the harder ``locks?laziness=0.5``: ``--model fly-hard``. Raises UserError for an argument."""
+    chosen = read_options(FlyOptions, "fly-hard", options)
+    if argument:
+        raise UserError(f"fly-hard takes no argument, got {argument!r}; for a trained fly write fly:FOLDER")
+    return Fly(lambda: shipped_weights(SHIPPED["fly-hard"]), name="fly-hard", options=chosen)
 
 
 def _known_by(folder: Path) -> str:

@@ -175,10 +175,13 @@ def _fly() -> Check:
     from evolve_llm.nouns.errors import EvolveError
 
     try:
-        found = fly.shipped_weights()
+        found = {name: fly.shipped_weights(folder) for name, folder in fly.SHIPPED.items()}
     except EvolveError as error:
         return Check("fly", False, str(error), "pip install --force-reinstall evolve-llm")
-    return Check("fly", True, f"the tiny model of the default run, {found.stat().st_size / 1e6:.1f} MB")
+    size = found["fly"].stat().st_size / 1e6
+    return Check(
+        "fly", True, f"the tiny model of the default run, {size:.1f} MB, and {', '.join(list(found)[1:])}"
+    )
 
 
 def _vllm() -> Check:

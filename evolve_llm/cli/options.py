@@ -12,9 +12,13 @@ from typing import Annotated, Any, Concatenate, ParamSpec, get_type_hints
 import typer
 
 FLY = "fly"
-FLIES = (FLY, "vllm:fly")
-"""The fly, in either engine."""
-"""The tiny model that ships, the preset sized for it, and, of ``locks``, the problems it was made for."""
+"""The tiny model that ships, and the preset sized for it."""
+FLIES = {
+    engine + name: problems
+    for engine in ("", "vllm:")
+    for name, problems in ((FLY, "locks"), ("fly-hard", "locks?laziness=0.5"))
+}
+"""Each fly that ships, in either engine, and the problems it was made for."""
 
 _SCHEME, _MODEL, _RUN = "What is evolved", "The model", "The run"
 
@@ -26,8 +30,8 @@ class EvolutionFlags:
     preset: Annotated[
         str | None,
         typer.Option("--preset", metavar="NAME|FILE",
-                     help="A built-in preset, or a TOML file. (default: fly for the model fly, otherwise "
-                          "smoke)",
+                     help="A built-in preset, or a TOML file. (default: fly for the models fly and "
+                          "fly-hard, otherwise smoke)",
                      rich_help_panel=_SCHEME),
     ] = None  # fmt: skip
     population: Annotated[
@@ -66,7 +70,7 @@ class EvolutionFlags:
         str | None,
         typer.Option(
             metavar="SPEC",
-            help="The model: fly (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, "
+            help="The model: fly or fly-hard (tiny, for locks only), local (small, embedded), llama_cpp:FILE.gguf, "
             "vllm:NAME, openai:NAME or scripted (no model at all). (default: fly for locks, or if "
             "neither problems nor a preset are given, otherwise local)",
             rich_help_panel=_MODEL,
@@ -119,7 +123,7 @@ class RunFlags(EvolutionFlags):
         typer.Option(
             metavar="SPEC",
             help="A problem set (see: list problems) or a .jsonl, .csv or .parquet file. (default: locks "
-            "for the model fly, otherwise reasoning_gym:chain_sum)",
+            "for the model fly, locks?laziness=0.5 for fly-hard, otherwise reasoning_gym:chain_sum)",
         ),
     ] = None
     limit: Annotated[

@@ -93,6 +93,10 @@ class Progress:
         line.complete = line.problems == self.count
         line.right.add(measure(generation.members, generation.verdicts).pass_1)
         line.agreed.add(largest_share(generation.members))
+        scheme = self._session.scheme
+        if not generation.last and scheme.replacement.narrows:
+            children = scheme.children_of(len(generation.members))
+            self.lines[generation.index + 1].total -= self.sizes[generation.index + 1] - children
         if generation.last:  # a stopping rule may end a problem early
             for later, size in zip(
                 self.lines[generation.index + 1 :], self.sizes[generation.index + 1 :], strict=True

@@ -133,6 +133,6 @@ def with_defaults(flags: RunFlags) -> RunFlags:
     model = flags.model or (FLY if locks or bare else "local")
     problems, limit = flags.problems, flags.limit
     if problems is None:
-        problems, few = ("locks", 12) if model in FLIES else ("reasoning_gym:chain_sum", 4)
+        problems, few = (FLIES[model], 12) if model in FLIES else ("reasoning_gym:chain_sum", 4)
         limit = few if limit is None else limit
     return replace(flags, model=model, problems=problems, limit=limit)

@@ -25,7 +25,9 @@ def train(
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="fly, a folder with a model, or a name on the hub.", show_default=False
+            metavar="NAME",
+            help="fly, fly-hard, a folder with a model, or a name on the hub.",
+            show_default=False,
         ),
     ],
     out: Annotated[

@@ -127,7 +127,7 @@ class Population:
 
     # ---------------------------------------------------------------- breeding
 
-    def _plans(self, generation: int, members: Sequence[Any]) -> list[Plan]:
+    def _plans(self, generation: int, members: Sequence[Any], children: int) -> list[Plan]:
         if generation == 0:
             return plan_initial(self.scheme.preset.first)
         return plan_generation(
@@ -135,7 +135,7 @@ class Population:
             self.choices,
             members,
             generation=generation,
-            n=self.scheme.children,
+            n=children,
             seed=self.seed,
             problem=self.problem.id,
             order=self.scheme.preset.order,
@@ -147,7 +147,8 @@ class Population:
         by_uid: dict[str, asyncio.Task[Candidate | None]] = {}
         rows = []
         for generation in range(self.scheme.preset.generations):
-            plans = self._plans(generation, [f"{generation - 1}.{slot}" for slot in range(n)])
+            members = [f"{generation - 1}.{slot}" for slot in range(n)]
+            plans = self._plans(generation, members, self.scheme.children)
             row = []
             for plan in plans:
                 task = group.create_task(self._child(plan, [by_uid[uid] for uid in plan.parents]))
@@ -163,7 +164,8 @@ class Population:
         # Blind selection sees every place, as when it plans ahead: a child drops its failed parents.
         live = [one for one in members if not one.failed]
         pool: Sequence[Any] = [one.uid for one in members] if self.scheme.blind else live
-        return [group.create_task(self._child(plan)) for plan in self._plans(index, pool)]
+        plans = self._plans(index, pool, self.scheme.children_of(len(members)))
+        return [group.create_task(self._child(plan)) for plan in plans]
 
     async def _child(
         self, plan: Plan, awaited: Sequence[asyncio.Task[Candidate | None]] = ()

@@ -171,6 +171,11 @@ class StoreReader:
             )
         ]
 
+    def requests(self) -> list[tuple[int, int, int]]:
+        """(the problem's place, generation, requests) of everything stored."""
+        query = "SELECT ord, generation, count(*) FROM completions GROUP BY ord, generation ORDER BY ord, generation"
+        return [(row[0], row[1], row[2]) for row in self._rows(query)]
+
     def spent(self) -> int:
         """The prompt and completion tokens of everything stored, added up."""
         ((total,),) = self._rows(

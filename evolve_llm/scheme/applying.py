@@ -278,19 +278,22 @@ async def measure(
 def replace_members(
     replace: Callable[..., Any], parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int
 ) -> tuple[Candidate, ...]:
-    """The next population: n different members of parents and offspring, or some where the size varies.
+    """The next population: n different members of parents and offspring, or some where the size varies or narrows.
 
     Must run inside ``rng_scope``. Raises OperatorError where the operator raises or gives anything else.
     """
-    varies = declaration(Replacement, replace).varies_size
+    said = declaration(Replacement, replace)
     known = {id(one) for one in (*parents, *offspring)}
     with blamed("replacement", replace):
         members = list(replace(parents, offspring, n))
     different = {id(one) for one in members}
-    enough = len(members) >= 1 if varies else len(members) == n
+    enough = len(members) >= 1 if said.varies_size else len(members) == n
+    if said.narrows:
+        enough = 1 <= len(members) <= n
+    wanted = f"1 to {n}" if said.narrows else "some" if said.varies_size else str(n)
     if not enough or len(different) != len(members) or not different <= known:
         raise OperatorError(
-            f"replacement {name_of(replace)!r} must return {'some' if varies else n} different members of "
+            f"replacement {name_of(replace)!r} must return {wanted} different members of "
             f"parents and offspring; it returned {len(members)}, of which {len(different & known)} are"
         )
     return tuple(members)

@@ -91,7 +91,8 @@ def _rewritten(scheme: Scheme, toolbox: base.Toolbox, changed: list[str]) -> Pre
         spec = _spec(alias, getattr(toolbox, alias))
         places = [index for index, one in enumerate(scheme.choices[: len(preset.vary)]) if one.alias == alias]
         for index in places:
-            changes[f"vary.{index}"] = {**spec, "probability": preset.vary[index].probability}
+            place = preset.vary[index]
+            changes[f"vary.{index}"] = {**spec, "probability": place.probability, "anneal": place.anneal}
         if alias.startswith("stop_"):
             changes[f"stop.{alias.removeprefix('stop_')}"] = spec
         elif alias == "reproduce":

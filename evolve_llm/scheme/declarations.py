@@ -132,6 +132,7 @@ class Replacement(Declaration):
     positional: bool = False
     needs_fitness: bool = False
     varies_size: bool = False
+    narrows: bool = False
     requires: Requires | None = None
 
 

@@ -161,6 +161,7 @@ def replacement(
     positional: bool = False,
     needs_fitness: bool = False,
     varies_size: bool = False,
+    narrows: bool = False,
     requires: Requires | None = None,
 ) -> Callable[[AnyReplacer], AnyReplacer]:
     """Declare a replacement ``(parents, offspring, n) -> list`` of n members.
@@ -168,10 +169,15 @@ def replacement(
     Args:
         positional: Member i is always offspring i, so that the next generation can be planned ahead.
         varies_size: It may give any number of members (an archive, or a population that accumulates).
+        narrows: It may give fewer than n members and never more, and the next generation then has as few children.
         needs_fitness, requires: As for ``selection``.
     """
     said = Replacement(
-        positional=positional, needs_fitness=needs_fitness, varies_size=varies_size, requires=requires
+        positional=positional,
+        needs_fitness=needs_fitness,
+        varies_size=varies_size,
+        narrows=narrows,
+        requires=requires,
     )
 
     def decorate(function: AnyReplacer) -> AnyReplacer:

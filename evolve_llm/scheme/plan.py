@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deap import base
@@ -34,11 +34,30 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One variation operator of the mixture: its toolbox alias, how many parents it takes, how often."""
+    """One variation operator of the mixture: its toolbox alias, how many parents it takes, how often.
+
+    ``anneal``: what its probability is multiplied by from one generation to the next (see ``annealed``).
+    """
 
     alias: str
     arity: int
     probability: float
+    anneal: float = 1.0
+
+
+def annealed(choices: Sequence[Choice], generation: int) -> Sequence[Choice]:
+    """The mixture for the children of a generation, 1 being the first that has any.
+
+    The others share what an annealed operator has lost, in proportion to their own probabilities.
+    """
+    if all(one.anneal == 1.0 for one in choices):
+        return choices
+    fading = {
+        one.alias: one.probability * one.anneal ** (generation - 1) for one in choices if one.anneal < 1.0
+    }
+    steady = sum(one.probability for one in choices if one.anneal == 1.0)
+    grown = (1.0 - sum(fading.values())) / steady
+    return [replace(one, probability=fading.get(one.alias, one.probability * grown)) for one in choices]
 
 
 def plan_initial(n: int) -> list[Plan]:
@@ -81,7 +100,8 @@ def plan_generation(
         OperatorError: Selection raises or breaks its contract.
     """
     with rng_scope(derive(seed, problem, generation, 0, "plan")):
-        picked = [_draw(choices) for _ in range(n)]
+        mixture = annealed(choices, generation)
+        picked = [_draw(mixture) for _ in range(n)]
         sizes = [min(choice.arity, len(members)) for choice in picked]
         groups = select_groups(toolbox.select, members, sizes, generation=generation) if members else [()] * n
     named = [tuple(one if isinstance(one, str) else one.uid for one in group) for group in groups]

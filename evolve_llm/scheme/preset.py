@@ -46,9 +46,13 @@ class OperatorSpec(BaseModel):
 
 
 class VariationSpec(OperatorSpec):
-    """A variation operator of the mixture. ``probability`` as in DEAP's varOr: the rest of 1 reproduces."""
+    """A variation operator of the mixture. ``probability`` as in DEAP's varOr: the rest of 1 reproduces.
+
+    ``anneal`` multiplies it from one generation to the next; the others share what is freed.
+    """
 
     probability: float | None = Field(default=None, gt=0.0, le=1.0)
+    anneal: float | None = Field(default=None, ge=0.0, lt=1.0)
 
 
 class SamplingSpec(BaseModel):
@@ -165,6 +169,9 @@ class Preset(BaseModel):
         probabilities = [one.probability for one in self.vary]
         if len(self.vary) > 1 and None in probabilities:
             raise ValueError("with several [[vary]] operators, each needs a probability")
+        fading = [one.anneal is not None for one in self.vary]
+        if all(fading) or (any(fading) and self.adapt is not None):
+            raise ValueError("anneal in [[vary]] needs another operator that takes over its share; no adapt")
         if sum(one or 1.0 for one in probabilities) > 1.0 + 1e-9:
             raise ValueError(f"the probabilities of [[vary]] sum to more than 1: {probabilities}")
         return self
@@ -260,7 +267,8 @@ class Preset(BaseModel):
             spec: OperatorSpec | None = getattr(self, key)
             data[key] = None if spec is None else {**spec.parameters, "operator": spec.operator}
         data["vary"] = [
-            {**one.parameters, "operator": one.operator, "probability": one.probability} for one in self.vary
+            {**one.parameters, "operator": one.operator, "probability": one.probability, "anneal": one.anneal}
+            for one in self.vary
         ]
         data["stop"] = [{**one.parameters, "operator": one.operator} for one in self.stop]
         # An operator or policy is named before its parameters are set, whatever the order they were given in.
@@ -331,10 +339,9 @@ def _assign(data: dict[str, Any], path: list[str], value: Any, whole: str) -> No
                 node = node[int(key)]
         elif isinstance(node, dict):
             if key == "operator" and last and node.get("operator") != value:
-                probability = node.get("probability")
+                kept = {name: node[name] for name in ("probability", "anneal") if node.get(name) is not None}
                 node.clear()
-                if probability is not None:
-                    node["probability"] = probability
+                node.update(kept)
             if path[:-1] == ["carry"] and key == "policy" and node.get("policy") != value:
                 node["tokens"] = None
             if depth == 0 and key not in data:

@@ -78,7 +78,7 @@ class Scheme:
     @property
     def varies_size(self) -> bool:
         """Whether replacement may give any number of members."""
-        return self.replacement.varies_size
+        return self.replacement.varies_size or self.replacement.narrows
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -89,6 +89,10 @@ class Scheme:
     def children(self) -> int:
         """Children a generation: the preset's ``offspring``, or N."""
         return self.preset.offspring or self.preset.population
+
+    def children_of(self, members: int) -> int:
+        """Children of a generation that comes from so many members: fewer where the population has narrowed."""
+        return min(self.children, members) if self.replacement.narrows else self.children
 
     @property
     def attempts(self) -> int:

@@ -170,7 +170,8 @@ def _choices(preset: Preset, binder: _Binder) -> tuple[Choice, ...]:
             alias = role if not hasattr(binder.toolbox, role) else f"vary_{index}"
             binder.bind(alias, Variation, spec, f"[[vary]] {index}")
         probability = 1.0 if spec.probability is None else spec.probability
-        choices.append(Choice(alias, preset.parents if arity is None else arity, probability))
+        anneal = 1.0 if spec.anneal is None else spec.anneal
+        choices.append(Choice(alias, preset.parents if arity is None else arity, probability, anneal))
     rest = 1.0 - sum(choice.probability for choice in choices)
     if rest > 1e-9:
         binder.bind("reproduce", Variation, OperatorSpec(operator="reproduce"), "[[vary]]")

@@ -124,7 +124,8 @@ def _evaluations(scheme: Scheme) -> int:
 def _sizes(scheme: Scheme) -> Iterator[int]:
     """How many members at most the population has that each generation after the first comes from."""
     for generation in range(scheme.preset.generations - 1):
-        yield scheme.preset.population + (generation * scheme.children if scheme.varies_size else 0)
+        grows = scheme.varies_size and not scheme.replacement.narrows
+        yield scheme.preset.population + (generation * scheme.children if grows else 0)
 
 
 async def estimate(

@@ -51,10 +51,12 @@ class Session:
     Making a session loads and checks everything that needs no model. ``start`` opens the model and the run
     directory, ``generations`` evolves, and ``close`` releases both. ``async with`` starts and closes it.
 
-    The fields are the arguments of ``evolve``, with two more names:
+    The fields are the arguments of ``evolve``, with three more names:
 
         problem_options: Options of the problem set, where ``problems`` is a SPEC.
         overrides: Changes to the preset, by dotted keys such as ``select.tournsize``.
+        upto: How many problems to work on now, from the first one on; the others stay for a later session of the
+            same run. All of them, if it is None.
 
     Raises:
         UserError: A setting is wrong or does not fit the others.
@@ -75,6 +77,7 @@ class Session:
     budget_tokens: int | None = None
     unsafe_local: bool = False
     customize: Callable[[base.Toolbox], None] | None = None
+    upto: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("concurrency", "budget_tokens"):
@@ -168,7 +171,7 @@ class Session:
         if tails and await token_starts(self.backend, "0") is None:
             self.warnings.append(BY_CHARACTERS)
         self.evolution = Evolution(
-            self.items,
+            self.items[: self.upto],
             self.scheme,
             self.backend,
             self._store,

@@ -12,10 +12,14 @@ from evolve_llm.nouns.request import Completion, ModelInfo, Prompt, Request
 
 
 class Paid:
-    """A backend that refuses to ask once ``budget`` tokens are spent; ``spent`` counts on from an earlier session."""
+    """A backend that refuses to ask once ``budget`` tokens are spent; ``spent`` counts on from an earlier session.
+
+    ``requests``, ``prompt_tokens`` and ``completion_tokens`` count what this session was paid for.
+    """
 
     def __init__(self, inner: Backend, budget: int | None, spent: int) -> None:
         self.inner, self.budget, self.spent = inner, budget, spent
+        self.requests = self.prompt_tokens = self.completion_tokens = 0
 
     @property
     def identity(self) -> str:
@@ -42,6 +46,9 @@ class Paid:
             raise BudgetReached(f"the study's budget of {self.budget} tokens is spent")
         found = await self.inner.generate(request)
         self.spent += found.prompt_tokens + found.completion_tokens
+        self.requests += 1
+        self.prompt_tokens += found.prompt_tokens
+        self.completion_tokens += found.completion_tokens
         return found
 
     async def count_tokens(self, prompt: Prompt) -> int:

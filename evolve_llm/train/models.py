@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evolve_llm.backends.fly import FILE_NAME
+from evolve_llm.backends.fly import FILE_NAME, SHIPPED
 from evolve_llm.nouns.errors import UserError
 
 HINT = 'pip install "evolve-llm[train]"'
@@ -33,16 +33,16 @@ class Base:
 
 
 def base_of(name: str) -> Base:
-    """The model behind ``fly``, a folder, or a name on the hub; ``vllm:`` before it makes no difference.
+    """The model behind ``fly``, ``fly-hard``, a folder, or a name on the hub; ``vllm:`` before it changes nothing.
 
     Raises UserError for models that cannot be trained, such as a GGUF file or a server.
     """
     given = name.removeprefix("vllm:")
-    if given == "fly":
+    if given in SHIPPED:
         from evolve_llm.backends.vllm.fly import shipped_folder
 
-        folder = shipped_folder()
-        return Base("fly", str(folder), folder / FILE_NAME)
+        folder = shipped_folder(SHIPPED[given])
+        return Base(given, str(folder), folder / FILE_NAME)
     kind = given.partition(":")[0]
     if (
         given.endswith(".gguf")
@@ -51,7 +51,7 @@ def base_of(name: str) -> Base:
     ):
         raise UserError(
             f"the model {name!r} cannot be trained: training needs weights as transformers reads them; give --model a "
-            "folder or a name on the hub, or fly"
+            "folder or a name on the hub, or fly or fly-hard"
         )
     path = Path(given).expanduser()
     if not path.is_dir() and (path.is_absolute() or given.startswith(".") or given.count("/") > 1):

@@ -12,8 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from foretell import FITTED, measured
-
+from evolve_llm import evolve
 from evolve_llm.analysis.credit import credit
 from evolve_llm.session.asking import Asking
 
@@ -21,7 +20,7 @@ CHILDREN, REPEATS, SEED = 240, 6, 1
 
 
 def main() -> None:
-    """Make the run that foretell.py fits, unless it is there, ask, write. A killed study goes on."""
+    """Make the run of the fly, unless it is there, ask, write. A killed study goes on."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=60)
     parser.add_argument("--children", type=int, default=CHILDREN)
@@ -29,7 +28,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--runs", type=Path, default=Path(tempfile.gettempdir()) / "evolve-llm-foretell")
     asked = parser.parse_args()
-    run = measured(asked.size, *FITTED, asked.runs)
+    problems, out = f"locks?size={asked.size}&seed=77", asked.runs / "16-4"
+    run = evolve(problems, "fly", "fly", population=16, parents=4, generations=6, out=out)
     begun = time.monotonic()
     asking = Asking(run.path, "fly", children=asked.children, repeats=asked.repeats, seed=asked.seed)
     plan = asking.plan()

@@ -8,23 +8,12 @@ Prints the table of README.md. About a minute on one core.
 from __future__ import annotations
 
 import numpy as np
+from differences import rare, rates
 from scipy import stats
 
 from evolve_llm.analysis.stats import bootstrap_interval
 
-DATA_SETS, RESAMPLES, CHAINS = 2000, 1999, 8
-
-
-def rates(rng: np.random.Generator, problems: int) -> np.ndarray:
-    """Accuracies over 8 chains, of very different problems, half of them 10 points easier for one scheme."""
-    ability = rng.beta(0.8, 1.2, problems)
-    helped = np.clip(ability + 0.1 * (rng.random(problems) < 0.5), 0, 1)
-    return np.asarray((rng.binomial(CHAINS, helped) - rng.binomial(CHAINS, ability)) / CHAINS)
-
-
-def rare(rng: np.random.Generator, problems: int) -> np.ndarray:
-    """One answer a problem: 15 in 100 gained, 5 in 100 lost, the rest the same."""
-    return (rng.random(problems) < 0.15) * 1.0 - (rng.random(problems) < 0.05) * 1.0
+DATA_SETS, RESAMPLES = 2000, 1999
 
 
 def bca(values: np.ndarray) -> tuple[float, float]:

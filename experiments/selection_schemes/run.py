@@ -3,6 +3,7 @@
     python experiments/selection_schemes/run.py             # the study, then: analyse.py
     python experiments/selection_schemes/run.py --quick     # does it work? a few problems, a minute or two
     python experiments/selection_schemes/run.py --pilot     # the variance that DESIGN.md reckons with
+    python experiments/selection_schemes/run.py --hard      # the arms again on fly-hard, then: ranks.py
 
 Needs torch (the fly in batches, experiments/fruit_fly/batched.py). Given again it resumes: every run is a run
 directory of the product, below ``--out``. Blocks of problems are run one after the other, each by all arms; no
@@ -33,11 +34,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "fruit_fly"))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from evolve_llm_problems.locks import load
+from evolve_llm_problems.locks import LAZINESS, load
 from measures import row
 from schemes import ARMS, BASELINE, IN_FULL, NULL, Arm
 
 from evolve_llm import evolve
+from evolve_llm.backends.fly import SHIPPED
 from evolve_llm.nouns.problem import Problem
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,7 +47,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run: ``blocks`` blocks of ``size`` problems of one problem set, under each run seed."""
+    """What is run: ``blocks`` blocks of ``size`` problems of one problem set, under each run seed, on a fly."""
 
     name: str
     problem_seed: int
@@ -53,10 +55,13 @@ class Plan:
     size: int
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...] = ARMS
+    fly: str = "fly"
+    laziness: float = LAZINESS
 
 
 _IN_PILOT = (BASELINE, NULL, "shared_prefix(16,4)")
 STUDY = Plan("study", problem_seed=1000, blocks=18, size=20, seeds=(0,))
+HARD = Plan("hard", problem_seed=1000, blocks=6, size=20, seeds=(0,), fly="fly-hard", laziness=0.5)
 QUICK = Plan("quick", problem_seed=800, blocks=1, size=4, seeds=(0, 1))
 PILOT = Plan(
     "pilot",
@@ -75,7 +80,7 @@ COLUMNS = (
 
 def block_of(plan: Plan, block: int) -> list[Problem]:
     """The problems of one block, as many of each number of locks; no question stands in two blocks."""
-    everything = list(load(size=plan.blocks * plan.size, seed=plan.problem_seed))
+    everything = list(load(size=plan.blocks * plan.size, seed=plan.problem_seed, laziness=plan.laziness))
     return everything[block * plan.size : (block + 1) * plan.size]
 
 
@@ -84,7 +89,8 @@ def run_one(plan: Plan, arm: Arm, seed: int, block: int, out: Path) -> list[dict
     from batched import batched_fly
 
     folder = out / plan.name / f"block{block}" / f"{arm.slug}-seed{seed}"
-    run = evolve(block_of(plan, block), "rsa", batched_fly(threads=1), seed=seed, out=folder, **arm.overrides)
+    fly = batched_fly(SHIPPED[plan.fly], threads=1)
+    run = evolve(block_of(plan, block), "rsa", fly, seed=seed, out=folder, **arm.overrides)
     return [
         {
             "K": arm.parents,
@@ -138,9 +144,11 @@ def described(plan: Plan, blocks: int, seconds: float) -> dict[str, Any]:
     """What was run, where and when."""
     import torch
 
+    lazy = "" if plan.laziness == LAZINESS else f"&laziness={plan.laziness:g}"
     return {
         "plan": plan.name,
-        "problems": f"locks?seed={plan.problem_seed}, the first {blocks * plan.size}",
+        "fly": plan.fly,
+        "problems": f"locks?seed={plan.problem_seed}{lazy}, the first {blocks * plan.size}",
         "blocks": blocks,
         "blocks planned": plan.blocks,
         "problems a block": plan.size,
@@ -170,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--quick", action="store_const", dest="plan", const=QUICK, default=STUDY)
     which.add_argument("--pilot", action="store_const", dest="plan", const=PILOT)
+    which.add_argument("--hard", action="store_const", dest="plan", const=HARD)
     parser.add_argument(
         "--minutes", type=float, default=60, help="begin no block later than this (default 60)"
     )

@@ -48,7 +48,9 @@ def finished(process: subprocess.Popen[bytes]) -> dict[str, object]:
 
 def contents(folder: Path) -> dict[str, list[object]]:
     """Every table of every run, by its folder's name, but what the engine had in its cache, which no seed decides."""
-    return {one.parent.name: _tables(one) for one in sorted(folder.glob("runs/*/run.db"))}
+    return {
+        str(one.parent.relative_to(folder)): _tables(one) for one in sorted(folder.glob("runs/*/*/run.db"))
+    }
 
 
 def _tables(database: Path) -> list[object]:
@@ -91,7 +93,7 @@ def main() -> None:
         print(json.dumps({
             "problems": chosen.limit, "runs": len(one), "seconds": round(seconds, 1), "killed": hit,
             "equal runs": sum(one[name] == other.get(name) for name in one), "equal results": left_alone == resumed,
-            "paid": left_alone["paid"], "saved": left_alone["saved"],
+            "paid": left_alone["paid"], "saved": left_alone["saved"], "replayed": left_alone["replayed"],
         }))  # fmt: skip
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.errors import RequestError
@@ -16,6 +20,7 @@ from evolve_llm_operators.prompts import PROMPTS
 AGGREGATE = Templates(builtin=PROMPTS, names=("aggregate",))
 ANSWERS = Templates(builtin=PROMPTS, names=("aggregate_answers",))
 SUMMARIES = Templates(builtin=PROMPTS, names=("summarize", "summarize_aggregate"))
+DISTILLED = Templates(builtin=PROMPTS, names=("distill", "refine_distilled", "refine"))
 DEBATE = Templates(builtin=PROMPTS, names=("defend", "debate", "refine"))
 
 
@@ -59,6 +64,36 @@ def consensus(
     return aggregate(problem, parents, templates=templates)
 
 
+@variation(arity=None, needs_classes=True)
+def aggregate_adaptive(
+    problem: Problem,
+    parents: Sequence[Candidate],
+    *,
+    few: Annotated[int, Field(ge=1)] = 2,
+    templates: Templates = AGGREGATE,
+) -> Prompt:
+    """Aggregate as many of the parents as their answers differ: ``few`` where all agree, all K where none do.
+
+    With d different answers among K parents, ``few + (K - few) * (d - 1) / (K - 1)`` are shown, rounded up (a
+    chain without an answer is an answer of its own): the first parent of each answer, then the others in the
+    order of the plan, and all of them stand in that order. So every answer is still shown, prompts shrink as the
+    population agrees, and no prompt is longer than that of ``aggregate``, which is what estimates assume. The
+    child is stored with all the parents it was planned with.
+
+    Source: ours; as Adaptive-Consistency, arXiv 2305.11860, it spends less on what is agreed.
+    """
+    k = len(parents)
+    firsts: dict[object, int] = {}
+    for place, parent in enumerate(parents):
+        firsts.setdefault(place if parent.answer_class is None else parent.answer_class, place)
+    if k <= few or len(firsts) == k:
+        return aggregate(problem, parents, templates=templates)
+    shown = few + math.ceil((k - few) * (len(firsts) - 1) / (k - 1))
+    rest = [place for place in range(k) if place not in firsts.values()]
+    kept = sorted([*firsts.values(), *rest][:shown])
+    return aggregate(problem, [parents[place] for place in kept], templates=templates)
+
+
 @variation(arity=None)
 def summarize_aggregate(
     problem: Problem, parents: Sequence[Candidate], *, templates: Templates = SUMMARIES
@@ -79,6 +114,24 @@ def summarize_aggregate(
         else:
             shown.append(answer.text if answer.text.strip() else parent.text)
     return templates.render(problem, "summarize_aggregate", candidates=shown)
+
+
+@variation(arity=None)
+def distill(problem: Problem, parents: Sequence[Candidate], *, templates: Templates = DISTILLED) -> Steps:
+    """Have the model distil all parents into one short workspace, and solve the problem from that: two calls per child.
+
+    The second prompt is as short for 32 parents as for 2. Every child distils for itself, so that there are as
+    many workspaces as children; where all children have all N members as parents, they differ by sampling alone.
+    Where the distillation fails, so does the child; a workspace that came back empty is no help, and the child is
+    made from the question and its first parent, as by ``refine``.
+
+    Source: Parallel-Distill-Refine, arXiv 2510.01123, with a summary as the workspace; the wording is ours.
+    """
+    texts = [parent.text for parent in parents]
+    workspace = yield templates.render(problem, "distill", candidates=texts)
+    if not workspace.text.strip():
+        return templates.render(problem, "refine", candidates=texts[:1])
+    return templates.render(problem, "refine_distilled", candidates=[workspace.text])
 
 
 @variation(arity=2)

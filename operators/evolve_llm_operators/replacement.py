@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.scheme.decorators import replacement
@@ -96,6 +99,62 @@ def accumulate(parents: Sequence[Candidate], offspring: Sequence[Candidate], n: 
     """
     everyone = [*parents, *offspring]
     return [one for one in everyone if not one.failed] or everyone
+
+
+@replacement(varies_size=True)
+def offspring(parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int) -> list[Candidate]:  # noqa: ARG001
+    """The offspring, however many there are: with ``offspring`` below N the population narrows after generation 0.
+
+    Many drafts, then few children that read all of them. ``generational`` keeps N and can be planned ahead.
+    Source: the rounds of PDR, arXiv 2510.01123, and of PaCoRe, arXiv 2601.05593.
+    """
+    return list(offspring)
+
+
+@replacement(varies_size=True, narrows=True)
+def prune(
+    parents: Sequence[Candidate],
+    offspring: Sequence[Candidate],
+    n: int,
+    *,
+    warmup: Annotated[int, Field(ge=1)] = 1,
+    least: Annotated[int, Field(ge=1)] = 2,
+) -> list[Candidate]:
+    """The offspring but those who were outside the consensus twice in a row, they and all their parents; width shrinks.
+
+    The consensus of a generation is the answer that most of its live members give, one that ties for most is none. A
+    chain without an answer is outside. Children are pruned from generation ``warmup`` on, and only as far as
+    ``least`` are left, drawn at random. A failed child is dropped. Those who are pruned have no successors: the
+    next generation has as many children as there are members.
+
+    Source: deviation-based pruning as in Parallel-Probe, arXiv 2602.03845, from one generation to the next: what a
+    branch answered before that is not known here, so the patience is 2 and cannot be set.
+    """
+    live = [one for one in offspring if not one.failed]
+    if not live:
+        return list(offspring[:n])
+    now, before = _consensus(live), _consensus([one for one in parents if not one.failed])
+    known = {one.uid: one for one in parents}
+
+    def deviates(child: Candidate) -> bool:
+        origin = [known[uid] for uid in child.parents if uid in known]
+        return (
+            child.generation >= warmup
+            and bool(origin)
+            and child.answer_class != now
+            and all(one.answer_class != before for one in origin)
+        )
+
+    gone = {id(one) for one in live if now is not None and before is not None and deviates(one)}
+    spared = max(0, min(least, len(live)) - (len(live) - len(gone)))
+    gone -= {id(one) for one in random.sample([one for one in live if id(one) in gone], spared)}
+    return [one for one in live if id(one) not in gone][:n]
+
+
+def _consensus(members: Sequence[Candidate]) -> str | None:
+    """The answer with more votes than any other."""
+    votes = Counter(one.answer_class for one in members if one.answer_class is not None).most_common(2)
+    return votes[0][0] if votes and (len(votes) < 2 or votes[0][1] > votes[1][1]) else None
 
 
 @replacement(needs_fitness=True)

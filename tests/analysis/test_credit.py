@@ -137,6 +137,37 @@ def test_a_model_of_a_known_world_foretells_other_settings() -> None:
         drift.predict(model, 2, 4, 3)
 
 
+def test_problems_that_never_gain_stay_where_they_are() -> None:
+    """Two kinds of problems, easy and hopeless: the mean of their p(0) would sooner or later free the hopeless ones."""
+    random = np.random.default_rng(3)
+    n, k = 16, 4
+    worlds = [(0.4, 0.3) if random.random() < 0.5 else (0.02, 0.0) for _ in range(150)]
+    children, starts = [], []
+    for number, (first, gain) in enumerate(worlds):
+        members = random.random(n) < first
+        starts.append(drift.Start(f"p{number}", int(members.sum()), n))
+        for generation in range(1, 6):
+            drawn = np.array([members[random.choice(n, k, replace=False)] for _ in range(n)])
+            members = random.random(n) < np.where(drawn.any(axis=1), 0.9, gain)
+            children += [
+                child(
+                    bool(right), "".join("01"[one] for one in parents.astype(int)), f"p{number}", generation
+                )
+                for right, parents in zip(members, drawn, strict=True)
+            ]
+    model = drift.fitted(children, starts, drift.Tokens(10.0, 5.0, 7.0))
+    for size, generations in ((16, 6), (32, 6), (8, 12)):
+        expected = np.zeros(generations)
+        for first, gain in worlds:
+            state = stats.binom.pmf(np.arange(size + 1), size, first)
+            step = drift.transition([gain, 0.9, 0.9, 0.9, 0.9], size)
+            for generation in range(generations):
+                expected[generation] += float(state @ np.arange(size + 1)) / size / len(worlds)
+                state = state @ step
+        (found,) = drift.predictions(model, [(size, k, generations)])
+        assert np.abs(np.array(found.pass_1) - expected).mean() < 0.04, (size, generations)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     problems = [Problem(f"p{n}", f"What is {n} + {n}?", "boxed", "math", str(2 * n)) for n in range(6)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +16,16 @@ EOS = "<eos>"
 
 
 class Reference:
-    """LlamaForCausalLM in float32 from the folder that ships."""
+    """LlamaForCausalLM in float32 from a folder that ships."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path = FOLDER) -> None:
         import torch
         from transformers import AutoTokenizer, LlamaForCausalLM
 
         self._torch = torch
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self._model: Any = LlamaForCausalLM.from_pretrained(
-            FOLDER, dtype=torch.float32, local_files_only=True
+            folder, dtype=torch.float32, local_files_only=True
         )
         self.vocabulary: list[str] = self._tokenizer.convert_ids_to_tokens(range(len(self._tokenizer)))
         self.eos: int = self._tokenizer.eos_token_id
@@ -53,10 +54,10 @@ class Reference:
 
 
 @functools.cache
-def reference() -> Reference:
+def reference(folder: Path = FOLDER) -> Reference:
     """The model, loaded once. Without torch and transformers the test is skipped, and fails under CI."""
     try:
-        return Reference()
+        return Reference(folder)
     except ImportError as error:
         if os.environ.get("CI"):
             raise

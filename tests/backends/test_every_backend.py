@@ -69,5 +69,7 @@ class TestOpenAI(EchoContract):
 )
 def test_factories_refuse_unknown_options_and_list_the_known(name: str) -> None:
     with pytest.raises(EvolveError, match=r"unknown option of the backend .*Available: ") as caught:
-        load("backend", name)("" if name in ("scripted", "local", "fly") else "x", no_such_option=1)
+        load("backend", name)(
+            "" if name in ("scripted", "local", "fly", "fly-hard") else "x", no_such_option=1
+        )
     assert caught.value.exit_code == 2

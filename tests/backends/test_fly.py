@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,20 @@ from evolve_llm_problems import locks
 from evolve_llm.backends.fly import (
     FILE_NAME,
     FOLDER,
+    SHIPPED,
     SUMS_NAME,
     VOCABULARY,
     Fly,
     fly,
+    fly_hard,
     outside,
+    shipped,
     shipped_weights,
 )
 from evolve_llm.nouns.errors import BackendError, RequestError, UserError
 from evolve_llm.nouns.request import Completion, Prompt
+
+SAME = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 def test_the_factory_takes_the_engines_options() -> None:
@@ -34,6 +41,28 @@ def test_the_factory_takes_the_engines_options() -> None:
         fly("big")
     with pytest.raises(UserError, match="context_length"):
         fly(context_length=4096)
+    assert (fly_hard().identity, fly_hard(n_parallel="4").capacity) == ("llama_cpp:fly-hard", 4)
+    with pytest.raises(
+        UserError, match="fly-hard takes no argument, got 'big'; for a trained fly write fly:FOLDER"
+    ):
+        fly_hard("big")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_file_that_ships_has_its_checksum(name: str) -> None:
+    sums = [line.split()[1] for line in (SHIPPED[name] / SUMS_NAME).read_text("ascii").splitlines()]
+    assert shipped(sums, SHIPPED[name]) == SHIPPED[name]
+    assert {"model.safetensors", FILE_NAME, "config.json", "tokenizer.json", "training.json"} == set(sums)
+
+
+def test_the_two_flies_differ_in_their_weights_alone() -> None:
+    easy, hard = ({file: (folder / file).read_bytes() for file in SAME} for folder in SHIPPED.values())
+    assert easy == hard
+    sizes = [(folder / FILE_NAME).stat().st_size for folder in SHIPPED.values()]
+    assert sizes[0] == sizes[1]
+    recipes = [json.loads((folder / "training.json").read_text("utf-8")) for folder in SHIPPED.values()]
+    assert recipes[1]["recipe"]["laziness"] == 0.5 != locks.LAZINESS
+    assert recipes[0]["seed"] == recipes[1]["seed"]
 
 
 def test_what_the_fly_has_no_letters_for_is_named() -> None:
@@ -73,9 +102,12 @@ def test_a_wrong_checksum_is_found_at_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-def test_it_writes_faultless_chains_and_copies_what_a_candidate_has_opened() -> None:
+@pytest.mark.parametrize(("model", "laziness"), [(fly, locks.LAZINESS), (fly_hard, 0.5)])
+def test_it_writes_faultless_chains_and_copies_what_a_candidate_has_opened(
+    model: Callable[[], Fly], laziness: float
+) -> None:
     pytest.importorskip("xllamacpp")
-    problems = list(locks.load(size=24, seed=5))
+    problems = list(locks.load(size=24, seed=5, laziness=laziness))
     prompts = [f"<{problem.question}>" for problem in problems]
     for problem in problems:  # one candidate with every lock open
         bundle = locks.read_question(problem.question)
@@ -83,7 +115,7 @@ def test_it_writes_faultless_chains_and_copies_what_a_candidate_has_opened() -> 
     requests = [ask(prompt, seed=i, max_tokens=40) for i, prompt in enumerate(prompts)]
 
     async def story() -> tuple[int, list[Completion]]:
-        backend = fly()
+        backend = model()
         try:
             await backend.start()
             counted = await backend.count_tokens(Prompt.user(prompts[0]))

@@ -47,6 +47,8 @@ from evolve_llm.nouns.request import Prompt
 def test_the_factory_knows_its_model_and_how_much_it_takes() -> None:
     assert isinstance(vllm("fly"), VllmFly)
     assert vllm("fly").identity == "vllm:fly"
+    assert isinstance(vllm("fly-hard"), VllmFly)
+    assert vllm("fly-hard").identity == "vllm:fly-hard"
     assert vllm("fly").capacity == 64
     one = vllm("Qwen/Qwen3-4B", max_num_seqs="32", data_parallel_size="4", tensor_parallel_size="2")
     assert (one.identity, one.capacity) == ("vllm:Qwen/Qwen3-4B", 128)

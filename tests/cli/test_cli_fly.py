@@ -9,8 +9,20 @@ from pathlib import Path
 import pytest
 from cli_helpers import Cli
 
+from evolve_llm import Run
 from evolve_llm.backends import fly
 from evolve_llm.backends.fly import FILE_NAME, FOLDER, SUMS_NAME
+
+
+def _chains(folder: Path) -> list[str]:
+    """Every chain of a run, in the order of problems, generations and slots."""
+    return [
+        one.text
+        for _, populations in Run(folder).populations()
+        for population in populations
+        for one in population.members
+    ]
+
 
 RUN = ("run", "--model", "fly", "--problems", "locks?size=1", "--out", "here")
 
@@ -21,7 +33,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch, folder: Path, *names: str) -> No
     for name in names:
         shutil.copy(FOLDER / name, folder)
     find = fly.shipped_weights
-    monkeypatch.setattr(fly, "shipped_weights", lambda: find(folder))
+    monkeypatch.setattr(fly, "shipped_weights", lambda _: find(folder))
 
 
 @pytest.mark.parametrize("names", [(), (SUMS_NAME,), (FILE_NAME,)])
@@ -67,6 +79,28 @@ def test_more_candidates_than_its_window_holds_are_refused(cli: Cli) -> None:
     assert outcome.code == 2
     assert "512" in outcome.err
     assert not Path("here").exists()
+
+
+@pytest.mark.model
+def test_the_harder_fly_comes_with_its_locks_and_resumes(cli: Cli) -> None:
+    pytest.importorskip("xllamacpp")
+    small = ("--limit", "4", "--population", "4", "--generations", "3", "--parents", "2", "--json")
+    planned = cli(
+        "plan", "--model", "fly-hard", "--problems", "locks?laziness=0.5", "--preset", "fly", *small
+    )
+    assert planned.code == 0, planned.err
+    whole = cli("run", "--model", "fly-hard", *small, "--out", "whole")
+    assert whole.code == 0, whole.err
+    assert (whole.json["run"]["model"], whole.json["run"]["preset"]) == ("llama_cpp:fly-hard", "fly")
+    assert "laziness=0.5" in Path("whole/run.json").read_text("utf-8")
+    given = ("--problems", "locks?laziness=0.5", "--preset", "fly")
+    cut = ("run", "--model", "fly-hard", *given, *small, "--out", "cut")
+    assert not cli(*cut, "--budget-tokens", "1500").json["run"]["complete"]
+    again = cli(*cut)
+    assert again.code == 0, again.err
+    one, two = (_chains(Path(name)) for name in ("whole", "cut"))
+    assert one == two
+    assert len(one) == 4 * 3 * 4
 
 
 @pytest.mark.model

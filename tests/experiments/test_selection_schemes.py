@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from evolve_llm.scheme.preset import load_preset
 from evolve_llm.scheme.scheme import Scheme
 from evolve_llm.scheme.toolbox import build
 from evolve_llm.session.session import flatten
+from evolve_llm.study.spec import read_study
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "selection_schemes"
 N, T = 16, 6
@@ -283,3 +285,33 @@ def test_the_story_tells_what_was_seen_from_what_was_not_and_what_was_foretold_w
     assert "not `balanced`" in directions
     assert "Unfinished: 1 of 2 blocks" in tables.story(found)
     assert "as it should be" in tables.story(found)
+
+
+def test_ranks_agree_with_themselves_and_not_with_their_reverse() -> None:
+    ranks = of("ranks")
+    arms = [(4, f"s{n}") for n in range(6)]
+    same = {key: np.full(30, n / 10) for n, key in enumerate(arms)}
+    reverse = {key: -each for key, each in same.items()}
+    assert ranks.spearman(same, same) == [1.0, 1.0, 1.0]
+    assert ranks.spearman(same, reverse) == [-1.0, -1.0, -1.0]
+    noise = np.random.default_rng(0)
+    noisy = {key: noise.normal(0.0, 0.3, 30) for key in arms}
+    found, low, high = ranks.spearman(same, {**noisy, (2, "elsewhere"): np.zeros(30)})
+    assert low <= found <= high
+    assert high - low > 0.3
+
+
+@pytest.mark.parametrize(("name", "parents"), [("study", 4), ("study_hard", 4), ("study_hard_k2", 2)])
+def test_the_study_files_have_the_arms_of_the_runner(name: str, parents: int) -> None:
+    """Where both have an arm it is the same preset; the baseline stands first, and one arm is the null one."""
+    study = read_study(FOLDER / f"{name}.toml")
+    assert (study.arms[0].scheme, sum(arm.null for arm in study.arms)) == ("uniform", 1)
+    ours = {
+        arm.scheme.name: load_preset("rsa").override(flatten(arm.overrides))
+        for arm in of("schemes").ARMS
+        if arm.parents == parents
+    }
+    shared = [arm for arm in study.arms if arm.scheme in ours]
+    assert len(shared) == len(ours)
+    for arm in shared:
+        assert arm.preset.plain() == ours[arm.scheme].plain(), arm.name

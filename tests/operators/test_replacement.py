@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,17 +13,28 @@ from typing import Any
 import pytest
 from evolve_llm_operators.archive import archive
 from evolve_llm_operators.ranking import ranked
-from evolve_llm_operators.replacement import accumulate, comma, elitism, generational, plus, steady_state
+from evolve_llm_operators.replacement import (
+    accumulate,
+    comma,
+    elitism,
+    generational,
+    plus,
+    prune,
+    steady_state,
+)
+from evolve_llm_operators.replacement import (
+    offspring as the_offspring,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolve_llm import Candidate, Preset, Problem, UserError, evolve
+from evolve_llm import Candidate, OperatorError, Preset, Problem, Request, UserError, evolve, replacement
 from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.candidate import Fitness, Status, fitness_class
 from evolve_llm.nouns.seeding import rng_scope
 from evolve_llm.scheme.declarations import Replacement, declaration
 from evolve_llm.scheme.toolbox import build
-from evolve_llm.testing import Behaviour, Ledger, candidates, run_directory
+from evolve_llm.testing import Behaviour, Ledger, candidates, contents, run_directory
 
 Replace = Callable[[Sequence[Candidate], Sequence[Candidate], int], list[Candidate]]
 
@@ -34,6 +46,8 @@ OPERATORS: dict[str, Any] = {
     "elitism": elitism,
     "elitism of all": partial(elitism, e=1),
     "accumulate": accumulate,
+    "offspring": the_offspring,
+    "prune": prune,
     "steady state, worst": steady_state,
     "steady state, similar": partial(steady_state, replace="similar"),
     "archive": partial(archive, lengths=[20, 60]),
@@ -97,7 +111,9 @@ def test_gives_different_members_in_the_right_number_and_changes_nothing(
     known = {id(one) for one in (*parents, *offspring)}
     assert len({id(one) for one in members}) == len(members)
     assert {id(one) for one in members} <= known
-    assert len(members) == n or (declaration(Replacement, replace).varies_size and members)
+    said = declaration(Replacement, replace)
+    assert len(members) == n or (said.varies_size and members)
+    assert len(members) <= n or not said.narrows
     assert (parents, offspring) == lists
     assert [state(one) for one in (*parents, *offspring)] == before
     assert [id(one) for one in kept(replace, parents, offspring, n, seed)] == [id(one) for one in members]
@@ -108,12 +124,12 @@ def test_gives_different_members_in_the_right_number_and_changes_nothing(
 def test_a_failed_candidate_never_stands_where_a_live_one_could(
     replace: Replace, family: tuple[list[Candidate], list[Candidate], int]
 ) -> None:
-    if replace is generational:
+    if replace in (generational, the_offspring):
         return  # takes the offspring as they are
     parents, offspring, n = family
     members = kept(replace, parents, offspring, n)
     inside = {id(one) for one in members}
-    pool = offspring if replace is comma else [*parents, *offspring]
+    pool = offspring if replace in (comma, prune) else [*parents, *offspring]
     if any(one.failed for one in members) and "elitism" not in repr(replace):
         assert all(id(one) in inside for one in pool if not one.failed)
     if "elitism" in repr(replace):
@@ -195,7 +211,7 @@ def test_ties_favour_no_place(replace: Replace) -> None:
     parents = [individual(slot, 0.5) for slot in range(4)]
     offspring = [individual(slot, 0.5, generation=1) for slot in range(4)]
     n = 2
-    pool = offspring if replace is comma else [*parents, *offspring]
+    pool = offspring if replace in (comma, prune) else [*parents, *offspring]
     draws = 2000
     counts: Counter[int] = Counter()
     for seed in range(draws):
@@ -310,3 +326,114 @@ def test_what_cannot_work_costs_no_token(changes: dict[str, Any], message: str) 
     with run_directory() as out, pytest.raises(UserError, match=message):
         evolve([Problem("p", "?", "boxed")], "smoke", model, out=out, **shape)
     assert model.calls == 0
+
+
+# ---------------------------------------------------------------- a population that narrows
+
+
+def branch(slot: int, before: str | None, now: str | None, *more: int) -> tuple[Candidate, Candidate]:
+    """A member and its only child; ``more``: slots of other parents of the child."""
+    parent, child = individual(slot, 0.5, before), individual(slot, 0.5, now, 1)
+    child.parents = (parent.uid, *(f"0.{one}" for one in more))
+    return parent, child
+
+
+def pruned(*branches: tuple[Candidate, Candidate], seed: int = 0, **given: Any) -> list[int]:
+    members = kept(
+        partial(prune, **given),
+        [one for one, _ in branches],
+        [child for _, child in branches],
+        len(branches),
+        seed,
+    )
+    return [one.slot for one in members]
+
+
+def test_who_was_outside_the_consensus_twice_is_pruned() -> None:
+    branches = (
+        branch(0, "4", "4"),
+        branch(1, "4", "4"),
+        branch(2, "5", "4"),  # came in
+        branch(3, "4", "5"),  # has just left
+        branch(4, "5", "6"),  # outside twice, though not with the same answer
+        branch(5, None, None),
+        branch(6, "6", "5", 0),  # one of its parents was inside
+    )
+    assert pruned(*branches) == [0, 1, 2, 3, 6]
+    assert pruned(*branches, warmup=2) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_nobody_is_pruned_where_there_is_no_consensus_and_some_are_always_left() -> None:
+    assert pruned(branch(0, "4", "4"), branch(1, "4", "4"), branch(2, "5", "5"), branch(3, "5", "5")) == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    outside = [branch(slot, str(slot), str(9 - slot)) for slot in range(1, 5)]
+    assert len(pruned(*outside)) == 4  # four answers tie
+    strays = (
+        branch(0, "4", "4"),
+        branch(1, "4", "4"),
+        *[branch(slot, str(slot), str(slot + 1)) for slot in (2, 6)],
+    )
+    assert pruned(*strays, least=2) == [0, 1]
+    left = [pruned(*strays, least=3, seed=seed) for seed in range(20)]
+    assert {len(one) for one in left} == {3}
+    assert {tuple(one) for one in left} == {(0, 1, 2), (0, 1, 6)}
+
+
+def test_a_failed_branch_ends() -> None:
+    parents, children = zip(branch(0, "4", "4"), branch(1, "4", "4"), strict=True)
+    children[1].status = Status.FAILED
+    assert kept(prune, list(parents), list(children), 2) == [children[0]]
+    children[0].status = Status.FAILED
+    assert kept(prune, list(parents), list(children), 2) == list(children)
+
+
+QUARREL = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", "4") for i in range(2)]
+
+
+def half_stubborn(request: Request) -> str:
+    """Branches of even slots say 4, those of odd slots never the same thing."""
+    _, generation, slot, *_ = request.id.rsplit("/", 4)
+    return (
+        "\\boxed{4}"
+        if int(slot) % 2 == 0 and generation != "x"
+        else f"\\boxed{{{request.seed % 10_000 + 10}}}"
+    )
+
+
+def test_a_pruned_population_has_fewer_children_and_costs_less() -> None:
+    model = Ledger(Scripted(half_stubborn))
+    shape = {"population": 8, "parents": 1, "generations": 4, "select": "identity", "vary": "refine"}
+    with run_directory() as out:
+        run = evolve(QUARREL, "rsa", model, out=out, replace="prune", finish="majority", **shape)  # type: ignore[arg-type]
+        assert run.complete
+        rows = contents(out)["candidates"]
+    born = Counter(row[1] for row in rows if row[0] == 0)
+    assert born[0] == born[1] == 8
+    assert born[2] == 4  # the four that dissented twice are gone
+    assert born[3] <= 4
+    assert model.calls == len(rows)
+
+
+def test_a_population_narrows_to_its_offspring() -> None:
+    model = Ledger(Scripted(Behaviour()))
+    shape = {"population": 8, "offspring": 3, "parents": 8, "generations": 3, "replace": "offspring"}
+    with run_directory() as out:
+        run = evolve(QUARREL, "rsa", model, out=out, **shape)  # type: ignore[arg-type]
+        assert run.complete
+        rows = contents(out)
+    assert Counter(row[1] for row in rows["candidates"] if row[0] == 0) == {0: 8, 1: 3, 2: 3}
+    parents = {len(json.loads(row[4])) for row in rows["candidates"] if row[0] == 0 and row[1] == 2}
+    assert parents == {3}
+
+
+def test_a_replacement_that_says_it_narrows_and_grows_is_refused() -> None:
+    @replacement(varies_size=True, narrows=True)
+    def grows(parents: Sequence[Candidate], offspring: Sequence[Candidate], n: int) -> list[Candidate]:  # noqa: ARG001
+        return [*parents, *offspring]
+
+    with run_directory() as out, pytest.raises(OperatorError, match="must return 1 to 4 different members"):
+        evolve(QUARREL, "smoke", Scripted(Behaviour()), out=out, replace=grows)

@@ -5,9 +5,17 @@ from __future__ import annotations
 import math
 
 import pytest
-from evolve_llm_operators.stopping import class_entropy, consensus, stagnation, token_budget
+from evolve_llm_operators.stopping import (
+    chance_of_change,
+    class_entropy,
+    consensus,
+    settled,
+    stagnation,
+    token_budget,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 
 from evolve_llm import Candidate, Completion, Problem, UserError, evolve
 from evolve_llm.backends.scripted import Scripted
@@ -59,6 +67,46 @@ def test_stagnation_counts_generations_without_change() -> None:
     assert not stagnation(PROBLEMS[0], [split, split, split, agreed], generations=3)
     assert stagnation(PROBLEMS[0], [split, agreed], generations=1, tolerance=1.0)
     assert not stagnation(PROBLEMS[0], [split, agreed], generations=1, tolerance=0.9)
+
+
+@given(first=st.integers(0, 60), second=st.integers(0, 60))
+def test_the_chance_of_a_change_is_that_of_the_beta_distribution(first: int, second: int) -> None:
+    assert chance_of_change(first, second) == pytest.approx(beta.cdf(0.5, first + 1, second + 1), abs=1e-12)
+    assert chance_of_change(first + 1, second) < chance_of_change(first, second)
+
+
+def test_the_chance_of_a_change_in_a_population_too_large_for_floats() -> None:
+    assert chance_of_change(3000, 1000) < 1e-100
+    assert chance_of_change(4000, 4000) == 0.5
+
+
+def test_a_population_is_settled_by_its_lead_and_not_by_its_share() -> None:
+    wide = members(*["4"] * 8, "5", "6", "7", "8", "9", None)
+    assert settled(PROBLEMS[0], [wide], risk=0.05)  # 8 to 1
+    assert not settled(PROBLEMS[0], [wide], risk=0.01)
+    assert not settled(PROBLEMS[0], [members(*["4"] * 8, *["5"] * 6)])
+    assert not settled(PROBLEMS[0], [members("4", "4")], risk=0.05)  # 2 to 0: 1/8
+    assert settled(PROBLEMS[0], [members("4", "4")], risk=0.125)
+    assert not settled(PROBLEMS[0], [members(None, None)], risk=1)
+    assert not settled(PROBLEMS[0], [members("4", "4", "5", "5")], risk=1)  # nobody leads
+
+
+def test_the_leader_must_have_led_for_as_long_as_is_asked() -> None:
+    fours, fives, tie = members("4", "4", "5"), members("5", "5", "4"), members("4", "5")
+    assert not settled(PROBLEMS[0], [fours] * 2, risk=1, generations=3)
+    assert settled(PROBLEMS[0], [fives, *[fours] * 3], risk=1, generations=3)
+    assert not settled(PROBLEMS[0], [fours, fives, fours], risk=1, generations=3)
+    assert not settled(PROBLEMS[0], [fours, tie, fours], risk=1, generations=3)
+    failed = members("4", "5", "5")
+    failed[1].status = failed[2].status = Status.FAILED
+    assert settled(PROBLEMS[0], [failed], risk=1)
+
+
+@given(population=populations(failed=True, evaluated=False), risk=st.sampled_from((0.01, 0.1, 0.3, 0.6)))
+def test_a_larger_risk_stops_no_later(population: list[Candidate], risk: float) -> None:
+    assert settled(PROBLEMS[0], [population], risk=risk) <= settled(
+        PROBLEMS[0], [population], risk=2 * risk if risk <= 0.5 else 1.0
+    )
 
 
 def test_a_budget_counts_every_candidate_of_the_history_once() -> None:
@@ -119,6 +167,7 @@ def test_one_problem_stops_and_the_other_goes_on() -> None:
 RULES = [
     {"operator": "consensus", "share": 0.5},
     {"operator": "stagnation", "generations": 1},
+    {"operator": "settled", "risk": 0.3},
     {"operator": "token_budget", "tokens": 900},
 ]
 
@@ -151,6 +200,10 @@ def test_stopped_runs_are_the_same_bytes_at_any_concurrency(rule: dict[str, obje
         (
             {"operator": "stagnation", "generations": 0},
             "generations must be a whole number of at least 1, got 0",
+        ),
+        (
+            {"operator": "settled", "risk": 0},
+            "risk must be a finite number greater than 0 and at most 1, got 0",
         ),
         ({"operator": "token_budget", "tokens": 0}, "tokens must be a whole number of at least 1, got 0"),
         ({"operator": "token_budget"}, "needs the parameter"),

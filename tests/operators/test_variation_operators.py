@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from evolve_llm_operators.crossover import (
     aggregate,
+    aggregate_adaptive,
     aggregate_answers,
     consensus,
     debate,
+    distill,
     summarize_aggregate,
 )
 from evolve_llm_operators.mutation import critique_refine, refine, reproduce, sample
@@ -31,8 +33,10 @@ SHORT = {name: text for name, text in HOSTILE.items() if len(text) < 1_000 and t
 OPERATORS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "aggregate": (aggregate, 3, 0),
     "aggregate_answers": (aggregate_answers, 3, 0),
+    "aggregate_adaptive": (aggregate_adaptive, 3, 0),
     "consensus": (consensus, 3, 0),
     "summarize_aggregate": (summarize_aggregate, 3, 3),
+    "distill": (distill, 3, 1),
     "debate": (debate, 2, 2),
     "refine": (refine, 1, 0),
     "critique_refine": (critique_refine, 1, 1),
@@ -128,6 +132,45 @@ def test_aggregate_answers_shows_answers_and_no_chains() -> None:
     assert content.count("gave no answer") == 1
 
 
+# ---------------------------------------------------------------- aggregate_adaptive
+
+
+@settings(max_examples=150)
+@given(
+    classes=st.lists(st.sampled_from(("4", "5", "6", None)), min_size=1, max_size=8), few=st.integers(1, 5)
+)
+def test_as_many_parents_are_shown_as_their_answers_differ(classes: list[str | None], few: int) -> None:
+    family = parents(*(f"[chain {slot}]" for slot in range(len(classes))), classes=classes)
+    made = aggregate_adaptive(problem(), family, few=few)
+    places = [text_of(made).find(one.text) for one in family]
+    shown = [slot for slot, place in enumerate(places) if place >= 0]
+    assert [place for place in places if place >= 0] == sorted(place for place in places if place >= 0)
+    different = len(set(classes) - {None}) + classes.count(None)
+    assert {classes[slot] for slot in shown} == set(classes)  # no answer is lost
+    assert sum(classes[slot] is None for slot in shown) == classes.count(None)
+    assert len(shown) >= max(different, min(few, len(classes)))
+    if different == 1:
+        assert len(shown) == min(few, len(classes))
+    if different == len(classes):
+        assert made == aggregate(problem(), family)
+
+
+def test_more_disagreement_shows_more_parents_and_the_first_of_each_answer() -> None:
+    for classes, shown in (
+        (["4", "4", "4", "4"], [0, 1]),
+        (["4", "4", "4", "5"], [0, 1, 3]),
+        (["4", "4", "5", "6"], [0, 1, 2, 3]),
+    ):
+        family = parents("a", "b", "c", "d", classes=classes)
+        assert aggregate_adaptive(problem(), family) == aggregate(problem(), [family[slot] for slot in shown])
+
+
+def test_answer_classes_decide_and_it_says_that_it_needs_them() -> None:
+    assert declaration(Variation, aggregate_adaptive).needs_classes is True
+    family = parents("a", "b", "c", answers=["1/2", "0.5", "2/4"], classes=["1/2"] * 3)
+    assert aggregate_adaptive(problem(), family) == aggregate(problem(), family[:2])
+
+
 # ---------------------------------------------------------------- consensus
 
 
@@ -188,6 +231,23 @@ def test_a_parent_without_a_summary_is_shown_whole(reply: str | RequestError) ->
     assert "short B" in text_of(made)
 
 
+# ---------------------------------------------------------------- distill
+
+
+def test_all_parents_are_distilled_and_the_child_is_made_from_the_notes_alone() -> None:
+    (asked,), made = drive(distill(problem(), parents("draft A", "draft B")), "A and B part at step 2")
+    assert isinstance(asked, Prompt)
+    assert text_of(asked).index("draft A") < text_of(asked).index("draft B")
+    assert isinstance(made, Prompt)
+    assert "A and B part at step 2" in text_of(made)
+    assert "draft" not in text_of(made).replace("drafts", "")
+
+
+def test_notes_that_came_back_empty_are_replaced_by_the_first_parent() -> None:
+    _, made = drive(distill(problem(), parents("draft A", "draft B")), " \n")
+    assert made == refine(problem(), parents("draft A"))
+
+
 # ---------------------------------------------------------------- critique_refine, debate
 
 
@@ -218,8 +278,13 @@ def test_a_parent_without_an_opponent_is_refined() -> None:
 
 @pytest.mark.parametrize(
     ("operator", "family", "before"),
-    [(critique_refine, ("A",), []), (debate, ("A", "B"), []), (debate, ("A", "B"), ["for A"])],
-    ids=["critique", "first defence", "second defence"],
+    [
+        (critique_refine, ("A",), []),
+        (distill, ("A", "B"), []),
+        (debate, ("A", "B"), []),
+        (debate, ("A", "B"), ["for A"]),
+    ],
+    ids=["critique", "notes", "first defence", "second defence"],
 )
 def test_a_child_fails_with_the_call_it_depends_on(
     operator: Callable[..., Any], family: tuple[str, ...], before: list[str]

@@ -28,7 +28,14 @@ from evolve_llm.scheme.operator import MAX_CALLS, Consult, Steps
 from evolve_llm.testing import Behaviour, Ledger, Reordering, contents, database, run_directory
 
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + {i}?", "boxed", "exact", str(2 * i)) for i in range(2)]
-OPERATORS = ("aggregate_answers", "consensus", "summarize_aggregate", "debate", "critique_refine")
+OPERATORS = (
+    "aggregate_answers",
+    "aggregate_adaptive",
+    "consensus",
+    "summarize_aggregate",
+    "debate",
+    "critique_refine",
+)
 BEHAVIOUR = Behaviour(answers=("4", "5"), fail=0.1, truncate=0.1)
 
 

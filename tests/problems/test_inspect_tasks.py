@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,21 @@ def test_verdicts_are_those_of_the_scorer(tasks: Path) -> None:
         (Grade.CORRECT, "choice", 1.0), (Grade.INCORRECT, "choice", 0.0), (Grade.INCORRECT, "shares", 0.5),
         (Grade.CORRECT, "shares", 1.0), (Grade.INCORRECT, "shares", 0.0), (Grade.CORRECT, "shares", 1.0),
     ]  # fmt: skip
+
+
+def test_grading_in_the_process_leaves_its_logging_as_it_was(
+    tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inspect sets the root logger's level the first time it runs."""
+    from evolve_llm_problems.inspect_tasks.loading import sample_digest
+    from evolve_llm_problems.inspect_tasks.replay import Replay
+    from inspect_ai._util import logger
+
+    monkeypatch.setitem(logger._logHandler, "handler", None)
+    level = logging.root.level
+    one = Replay(f"{tasks}@sums", {})
+    one.score(sample_digest(next(iter(one.task.dataset))), "0", scorer="match")
+    assert logging.root.level == level
 
 
 def test_a_scorer_that_fails_leaves_answers_ungraded(tasks: Path) -> None:

@@ -25,6 +25,11 @@ MINIMAL: dict[str, Any] = {"name": "mine", "population": 4, "parents": 2, "gener
         ({"vary": ["aggregate", "refine"]}, r"several \[\[vary\]\] operators, each needs a probability"),
         ({"vary": {"operator": "refine", "probability": 0.0}}, "vary.0.probability: .*got 0.0"),
         (
+            {"vary": {"operator": "refine", "probability": 0.5, "anneal": 0.5}},
+            "another operator that takes over",
+        ),
+        ({"vary": {"operator": "refine", "probability": 0.5, "anneal": 1.0}}, "vary.0.anneal: .*got 1.0"),
+        (
             {
                 "vary": [
                     {"operator": "refine", "probability": 0.7},

@@ -132,6 +132,7 @@ POLICIES = st.one_of(
 )
 VARIATIONS: list[Any] = [
     "aggregate", "refine", "debate", "summarize_aggregate", "consensus", "critique_refine",
+    "aggregate_adaptive", "distill",
     [{"operator": "aggregate", "probability": 0.4}, {"operator": "debate", "probability": 0.4}],
 ]  # fmt: skip
 PIECES = ("<think>", "</think>", "so\n", "x" * 40, "\\boxed{4}", "thus ", "\n\n")

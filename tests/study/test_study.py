@@ -5,64 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from study_helpers import ARMS, carried, made, scripted
 
-from evolve_llm.backends.scripted import Scripted
 from evolve_llm.nouns.errors import BackendError, BudgetReached, UserError
-from evolve_llm.study import run as running
-from evolve_llm.study.run import carry_out, paid_for, run_folder
-from evolve_llm.study.spec import Study, read_study
+from evolve_llm.study.places import run_folder
+from evolve_llm.study.run import carry_out, paid_for
+from evolve_llm.study.spec import Study
 from evolve_llm.study.table import results
-
-ARMS = """
-[[arms]]
-name = "uniform"
-preset = "smoke"
-[[arms]]
-name = "other finish"
-preset = "smoke"
-expect = "0"
-set = { finish = "random" }
-[[arms]]
-name = "balanced"
-preset = "smoke"
-expect = "+"
-set = { select = "balanced" }
-"""
-
-
-def made(tmp_path: Path, arms: str = ARMS, top: str = "") -> Study:
-    sums = tmp_path / "sums.jsonl"
-    lines = [{"id": f"p{n}", "question": f"{n}+1?", "answer": str(n + 1)} for n in range(6)]
-    sums.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    file = tmp_path / "study.toml"
-    head = "" if "name =" in top else 'name = "s"\n'
-    file.write_text(f'{head}model = "scripted"\nproblems = "{sums}?grader=exact"\n{top}\n{arms}')
-    return read_study(file)
-
-
-def scripted(monkeypatch: pytest.MonkeyPatch, deaths: int = 0) -> list[Scripted]:
-    """Every backend that the studies of a test make; each of the first ``deaths`` dies after 20 calls."""
-    found: list[Scripted] = []
-
-    def make(*_: object) -> Scripted:
-        die = 20 if len(found) < deaths else None
-        found.append(Scripted(lambda request: f"so \\boxed{{{request.seed % 7}}}", die_after=die))
-        return found[-1]
-
-    monkeypatch.setattr(running, "make_backend", make)
-    return found
-
-
-def carried(study: Study, folder: Path) -> dict[str, Any]:
-    return asyncio.run(carry_out(study, folder))
 
 
 def bytes_of(study: Study, folder: Path) -> list[bytes]:
     return [
-        (run_folder(folder, arm, seed) / "run.db").read_bytes() for arm in study.arms for seed in study.seeds
+        (run_folder(folder, study.places[0], arm, seed) / "run.db").read_bytes()
+        for arm in study.arms
+        for seed in study.seeds
     ]
 
 
@@ -103,7 +61,7 @@ def test_the_plan_is_on_disk_before_anything_is_asked(
     asyncio.run(carry_out(made(tmp_path), tmp_path / "s", plan_only=True))
     plan = json.loads((tmp_path / "s" / "study.json").read_text())
     assert models[0].call_count == 0
-    assert plan["at_most"]["requests"] == 3 * 72
+    assert plan["at_most"]["requests"] == 2 * 72  # the other finish is replayed
     assert plan["history"][0]["results"] == 0
 
 
@@ -122,7 +80,7 @@ def test_an_arm_added_later_is_told_with_its_price(tmp_path: Path, monkeypatch: 
     ("arms", "top", "said"),
     [
         (ARMS.replace('"balanced" }', '"diverse" }'), "", "'balanced' changed after results"),
-        (ARMS, "limit = 3", "the problems of the study changed"),
+        (ARMS, "limit = 3", "the problems or the model of the study changed"),
         (ARMS, 'name = "t"', "holds the study 's'"),
         (ARMS, "seeds = [1]", r"seeds \[0\] have results"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from train_helpers import sums
 
 from evolve_llm import Run
+from evolve_llm.backends.fly import SHIPPED
 from evolve_llm.nouns.errors import UserError
 from evolve_llm.nouns.verdict import Grade, Verdict
 from evolve_llm.scheme import registry
@@ -184,6 +185,7 @@ def test_models_that_cannot_be_trained(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is an adapter, not a model; give --model its base, and --adapter"):
         base_of(str(tmp_path))
     assert base_of("vllm:fly") == base_of("fly")
+    assert (base_of("fly-hard").given, base_of("fly-hard").folder) == ("fly-hard", SHIPPED["fly-hard"])
     assert base_of("Qwen/Qwen3-4B").folder is None
 
 

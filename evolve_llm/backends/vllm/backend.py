@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from evolve_llm.backends.base import Load
+from evolve_llm.backends.fly import SHIPPED
 from evolve_llm.backends.messages import well_formed
 from evolve_llm.backends.options import Options, Seeds, read_options
 from evolve_llm.backends.tokens import picture_tokens
@@ -370,7 +371,7 @@ def vllm(argument: str = "", **options: object) -> Vllm:
     """
     if not argument:
         raise UserError(
-            "the backend vllm needs a model: --model vllm:NAME (on a hub), vllm:FOLDER or vllm:fly"
+            "the backend vllm needs a model: --model vllm:NAME (on a hub), vllm:FOLDER, vllm:fly or vllm:fly-hard"
         )
     own = {name: value for name, value in options.items() if name in VllmOptions.model_fields}
     rest = {name: value for name, value in options.items() if name not in own}
@@ -378,7 +379,7 @@ def vllm(argument: str = "", **options: object) -> Vllm:
     if known:
         vllm_options.refuse_unknown(rest, VllmOptions.model_fields, known - set(VllmOptions.model_fields))
     chosen = read_options(VllmOptions, "vllm", own)
-    if argument == "fly":
+    if argument in SHIPPED:
         from evolve_llm.backends.vllm.fly import VllmFly  # it extends Vllm, so it is imported after it
 
         return VllmFly(argument, chosen, rest)

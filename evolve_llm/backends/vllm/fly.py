@@ -1,4 +1,4 @@
-"""The fruit fly for vLLM: the same weights as ``--model fly``, in Hugging Face format."""
+"""The fruit flies for vLLM: the same weights as ``--model fly`` and ``fly-hard``, in Hugging Face format."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from evolve_llm.backends.fly import FOLDER, outside, shipped
+from evolve_llm.backends.fly import FOLDER, SHIPPED, outside, shipped
 from evolve_llm.backends.vllm.backend import Vllm
 from evolve_llm.nouns.request import Prompt
 
@@ -23,17 +23,17 @@ __all__ = ["ARGUMENTS", "VllmFly", "shipped_folder"]
 
 
 def shipped_folder(folder: Path = FOLDER) -> Path:
-    """The folder of this package with the fly's weights. Raises as ``fly.shipped``."""
+    """The folder with a fly's weights, by default that of ``fly``. Raises as ``fly.shipped``."""
     return shipped(FILES, folder)
 
 
 class VllmFly(Vllm):
-    """The fly that this package carries. It refuses a prompt with characters that the fly has no letters for."""
+    """A fly that this package carries. It refuses a prompt with characters that the fly has no letters for."""
 
     preferred: ClassVar[Mapping[str, Any]] = ARGUMENTS
 
     def _folder(self) -> Path | None:
-        return shipped_folder()
+        return shipped_folder(SHIPPED[self.model])
 
     def _outside(self, prompt: Prompt) -> str | None:
         return outside(prompt)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 from evolve_llm_problems.inspect_tasks.loading import load_task, sample_digest, scorer_of
@@ -45,28 +48,39 @@ class Replay:
         sample = copy.deepcopy(self._samples[digest])
         sample.id = "replayed"
         solver = multiple_choice() if sample.choices else _placing(text)
-        (log,) = inspect_ai.eval(
-            inspect_ai.Task(
-                dataset=MemoryDataset([sample]),
-                solver=solver,
-                scorer=scorer_of(self.task, scorer),
-                name="replay",
-            ),
-            model=_model(text if sample.choices else None),
-            model_roles={"grader": judge} if judge else None,
-            display="log",
-            log_dir="memory://evolve-llm",
-            log_level="error",
-            log_level_transcript="error",
-            log_realtime=False,
-            score_display=False,
-            fail_on_error=False,
-        )
+        with _logging_kept():
+            (log,) = inspect_ai.eval(
+                inspect_ai.Task(
+                    dataset=MemoryDataset([sample]),
+                    solver=solver,
+                    scorer=scorer_of(self.task, scorer),
+                    name="replay",
+                ),
+                model=_model(text if sample.choices else None),
+                model_roles={"grader": judge} if judge else None,
+                display="log",
+                log_dir="memory://evolve-llm",
+                log_level="error",
+                log_level_transcript="error",
+                log_realtime=False,
+                score_display=False,
+                fail_on_error=False,
+            )
         (done,) = log.samples or [None]
         failure = log.error or (done and done.error)
         if failure or done is None or not done.scores:
             raise ReplayError(f"the scorer failed: {failure.message if failure else 'it gave no score'}")
         return next(iter(done.scores.values()))
+
+
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """Inspect sets the level of the root logger, and would keep everybody's warnings from being seen ever after."""
+    level = logging.root.level
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)
 
 
 def _placing(text: str) -> Any:
