@@ -46,6 +46,7 @@ async def carry_out_pilot(
             spreads[row["arm"]] = max(row["spread"], spreads.get(row["arm"], 0.0))
     data = {
         "problems": plan["places"][0]["count"],
+        "places": len(small.places),
         "seeds": list(small.seeds),
         "spreads": spreads,
         "tokens": paid_for(folder / PILOT)[1],

@@ -102,9 +102,11 @@ def _foreseen(study: Study, pilot: Mapping[str, Any] | None, count: int) -> dict
         "expected_tokens": None,
     }
     if pilot is not None and pilot["seconds"] and pilot["tokens"]:
-        expected = pilot["tokens"] / pilot["problems"] / len(pilot["seeds"]) * count * len(study.seeds)
-        foreseen["expected_tokens"] = round(expected) * len(study.places)
-        foreseen["hours"] = round(expected * len(study.places) / pilot["tokens"] * pilot["seconds"] / 3600, 3)
+        larger = (count * len(study.seeds) * len(study.places)) / (
+            pilot["problems"] * len(pilot["seeds"]) * pilot["places"]
+        )
+        foreseen["expected_tokens"] = round(pilot["tokens"] * larger)
+        foreseen["hours"] = round(pilot["seconds"] * larger / 3600, 3)
     return foreseen
 
 
@@ -173,7 +175,7 @@ def read_pilot(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         data: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        assert {"problems", "seeds", "spreads", "tokens", "seconds"} <= set(data)
+        assert {"problems", "places", "seeds", "spreads", "tokens", "seconds"} <= set(data)
     except (OSError, ValueError, AssertionError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
     return data

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolve_llm.analysis.sequential import running_sequence
+from evolve_llm.analysis.sequential import confidence_sequence
 from evolve_llm.analysis.stats import Interval
 from evolve_llm.study.plan import ALPHA
 from evolve_llm.study.spec import Arm, Study
@@ -75,7 +75,7 @@ def _seen(
     differences = [b - a for a, b in pairs if a is not None and b is not None]
     if not differences:
         return None, None
-    interval = running_sequence(differences, alpha=ALPHA if arm.null else level(study))[-1]
+    interval = confidence_sequence(differences, alpha=ALPHA if arm.null else level(study))
     return math.fsum(differences) / len(differences), interval
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from evolve_llm.analysis.sequential import GRID, MOST_STAKED
+from evolve_llm.analysis.sequential import GRID, capital
 
 Values = np.ndarray
 TOGETHER = 50
@@ -58,21 +58,25 @@ def sign_flips(
     return np.minimum(1.0, 2 * found)
 
 
-def excluded(
-    values: Values, mean: float, *, alpha: float = 0.05, most: float = MOST_STAKED, planned: int | None = None
-) -> tuple[Values, Values]:
+def excluded(values: Values, mean: float, *, alpha: float = 0.05) -> tuple[Values, Values]:
     """After how many problems the interval of ``running_sequence`` lies above ``mean``, and below it, in every row.
 
     Number of problems + 1 where it never does. The capital of a gambler is monotone in the mean that is tried, so the
-    one grid point that decides is enough; values and mean lie in [-1, 1]. ``most`` and ``planned`` are not there for
-    users: another limit of the stakes, and stakes for a planned number of problems instead of for any, as the source
-    has them for intervals of a fixed size; they are valid at every look too, and best near that number.
+    one grid point that decides is enough; values and mean lie in [-1, 1].
     """
-    scaled, middle = (values + 1) / 2, (mean + 1) / 2
-    above = (
-        math.floor(round(middle * GRID + 1, 9)) / GRID
-    )  # the last grid point to fall before the interval leaves
-    below = math.ceil(round(middle * GRID - 1, 9)) / GRID
+    scaled, (above, below) = (values + 1) / 2, _deciding(mean)
+    return _first(capital(scaled, above) >= 2 / alpha), _first(capital(1 - scaled, 1 - below) >= 2 / alpha)
+
+
+def excluded_by_one_stake(
+    values: Values, mean: float, *, alpha: float = 0.05, most: float = 0.5, planned: int | None = None
+) -> tuple[Values, Values]:
+    """The same with one stake for each value, from the variance of those before it, of ``most`` / mean at most.
+
+    Waudby-Smith and Ramdas 2024, equation 26. ``planned`` gives stakes for so many problems instead of any number,
+    as the source has them for intervals of a fixed size; they are valid at every look too, and best near that number.
+    """
+    scaled, (above, below) = (values + 1) / 2, _deciding(mean)
     count = np.arange(1, values.shape[1] + 1)
     means = (0.5 + np.cumsum(scaled, axis=1)) / (count + 1)
     variance = (0.25 + np.cumsum((scaled - means) ** 2, axis=1)) / (count + 1)
@@ -81,12 +85,18 @@ def excluded(
     stakes = np.sqrt(2 * np.log(2 / alpha) / (before * spent))
     up = np.log1p(np.minimum(stakes, most / above) * (scaled - above))
     down = np.log1p(-np.minimum(stakes, most / (1 - below)) * (scaled - below))
-    return _first(up, alpha), _first(down, alpha)
+    won = math.log(2 / alpha)
+    return _first(np.cumsum(up, axis=1) >= won), _first(np.cumsum(down, axis=1) >= won)
 
 
-def _first(gains: Values, alpha: float) -> Values:
-    won = np.cumsum(gains, axis=1) >= math.log(2 / alpha)
-    return np.where(won.any(axis=1), won.argmax(axis=1) + 1, gains.shape[1] + 1)
+def _deciding(mean: float) -> tuple[float, float]:
+    """The points of the grid, in [0, 1], that are the last to fall before the interval lies above or below the mean."""
+    middle = (mean + 1) / 2
+    return math.floor(round(middle * GRID + 1, 9)) / GRID, math.ceil(round(middle * GRID - 1, 9)) / GRID
+
+
+def _first(won: Values) -> Values:
+    return np.where(won.any(axis=1), won.argmax(axis=1) + 1, won.shape[1] + 1)
 
 
 def at_looks(problems: Values, every: int) -> Values:

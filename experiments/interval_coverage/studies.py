@@ -12,11 +12,12 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from at_once import at_looks, bootstrap, excluded, holm_rejects, sign_flips
+from at_once import at_looks, bootstrap, excluded, excluded_by_one_stake, holm_rejects, sign_flips
 from differences import ARMS, KINDS, NULL_ARM, TRUE_NULLS, contest, moments, strength_where, study
 from scipy import stats
 
@@ -218,11 +219,12 @@ def _ever_left(values: np.ndarray, truths: np.ndarray, alpha: float, last: np.nd
 
 def stakes(studies: int = 2000, *, problems: int = 360) -> list[Row]:
     """How often one arm is settled, by the interval as it is and by others that are as valid."""
-    staking: dict[str, Row] = {
-        "as it is": {},
-        "up to 0.75": {"most": 0.75},
-        "planned": {"planned": problems},
-        "planned, up to 0.75": {"most": 0.75, "planned": problems},
+    staking: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+        "as it is": excluded,
+        "one, up to 0.5": excluded_by_one_stake,
+        "one, up to 0.75": partial(excluded_by_one_stake, most=0.75),
+        "planned, up to 0.5": partial(excluded_by_one_stake, planned=problems),
+        "planned, up to 0.75": partial(excluded_by_one_stake, planned=problems, most=0.75),
     }
     rows: list[Row] = []
     for (name, strength, truth), alpha in itertools.product(STAKED_ON, (0.05, 0.01)):
@@ -230,8 +232,8 @@ def stakes(studies: int = 2000, *, problems: int = 360) -> list[Row]:
             studies, problems
         )
         settled = {
-            title: share(np.minimum(*excluded(values, 0.0, alpha=alpha, **options)) <= problems)
-            for title, options in staking.items()
+            title: share(np.minimum(*at(values, 0.0, alpha=alpha)) <= problems)
+            for title, at in staking.items()
         }
         rows.append({"data": name, "truth": truth, "alpha": alpha, **settled})
     return rows

@@ -10,9 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evolve_llm.analysis.sequential import confidence_sequence, running_sequence
+from evolve_llm.analysis.sequential import GRID, capital, confidence_sequence, running_sequence
 
 Values = st.lists(st.floats(-1, 1, allow_nan=False), min_size=1, max_size=40)
+STEP = 2 / GRID
+
+
+@given(st.floats(0.05, 0.95), st.floats(0, 1))
+def test_on_average_nobody_gains_by_betting_against_the_true_mean(mean: float, between: float) -> None:
+    """All 243 courses of five values of 0, 1 or the mean itself; between is how often the last comes."""
+    chances = {1.0: (1 - between) * mean, 0.0: (1 - between) * (1 - mean), mean: between}
+    courses = list(itertools.product(chances, repeat=5))
+    weights = np.array([[chances[one] for one in course] for course in courses]).prod(axis=1)
+    expected = weights @ capital(np.array(courses), mean)
+    assert expected == pytest.approx(np.ones(5))
 
 
 @given(Values)
@@ -27,7 +38,19 @@ def test_it_lies_within_the_bounds_and_only_narrows(values: list[float]) -> None
 def test_the_differences_turned_round_give_the_interval_turned_round(values: list[float]) -> None:
     low, high = running_sequence(values)[-1]
     turned = running_sequence([-one for one in values])[-1]
-    assert turned == pytest.approx((-high, -low), abs=5e-3)  # the grid's rounding
+    assert turned == pytest.approx((-high, -low), abs=1.01 * STEP)
+
+
+@given(Values)
+def test_the_last_interval_is_the_same_when_it_alone_is_asked_for(values: list[float]) -> None:
+    assert confidence_sequence(values) == running_sequence(values)[-1]
+
+
+def test_values_that_drift_leave_the_last_interval_that_held_a_mean() -> None:
+    values = [1.0] * 100 + [-1.0] * 300
+    found = running_sequence(values)
+    assert all(a[0] <= b[0] <= b[1] <= a[1] for a, b in itertools.pairwise(found))
+    assert found[-1] == found[-100] == confidence_sequence(values)
 
 
 @given(Values, st.lists(st.floats(-1, 1, allow_nan=False), max_size=10))
@@ -52,7 +75,8 @@ def test_it_misses_the_mean_at_any_look_in_at_most_five_of_a_hundred(
     for _ in range(300):
         draws = rng.random(120)
         values = np.where(draws < gained, 1.0, np.where(draws > 1 - lost, -1.0, 0.0))
-        missed += any(not low <= gained - lost <= high for low, high in running_sequence(values.tolist()))
+        low, high = confidence_sequence(values.tolist()) or (2, -2)  # within all those before it
+        missed += not low <= gained - lost <= high
     assert missed <= 15  # 5 % of 300
 
 
@@ -62,11 +86,21 @@ def test_a_level_of_its_own_is_wider() -> None:
     assert lower < low < high < higher
 
 
+def test_another_scale_gives_the_same_on_that_scale() -> None:
+    values = np.random.default_rng(3).choice([0.0, 0.25, 1.0], 50).tolist()
+    low, high = confidence_sequence(values, lower=0, upper=1) or (0, 0)
+    turned = confidence_sequence([2 * one - 1 for one in values])
+    assert turned == pytest.approx((2 * low - 1, 2 * high - 1), abs=1.01 * STEP)
+
+
 def test_a_study_of_360_problems_is_looked_at_in_a_moment() -> None:
     values = np.random.default_rng(0).uniform(-1, 1, 360).tolist()
     begun = time.process_time()
+    confidence_sequence(values)
+    middle = time.process_time()
     running_sequence(values)
-    assert time.process_time() - begun < 1
+    assert middle - begun < 0.25  # 8 ms on an idle core
+    assert time.process_time() - middle < 2  # a quarter of a second
 
 
 @pytest.mark.parametrize(

@@ -127,15 +127,16 @@ def test_the_null_arm_draws_other_parents_of_the_same_kind() -> None:
 
 
 @pytest.mark.slow
-def test_a_cut_of_the_study_gives_the_committed_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["study", "hard"])
+def test_a_cut_of_the_study_gives_the_committed_numbers(tmp_path: Path, table: str) -> None:
     """The first problems of some arms, run by the product in one study: every number of the committed table."""
     pytest.importorskip("torch")
     pytest.importorskip("safetensors")
     rows = of("rows")
-    cut, arms = 3, ("uniform", "tournament", "diverse")
+    cut, arms = 2, ("uniform", "tournament", "diverse")
     found = []
     with of("in_batches").in_batches():
-        for name in ("study", "study_k2"):
+        for name in ("study", "study_k2") if table == "study" else ("study_hard", "study_hard_k2"):
             study = read_study(FOLDER / f"{name}.toml", limit=cut)
             study = replace(study, arms=tuple(arm for arm in study.arms if arm.scheme in arms))
             asyncio.run(carry_out(study, tmp_path / name))
@@ -144,7 +145,7 @@ def test_a_cut_of_the_study_gives_the_committed_numbers(tmp_path: Path) -> None:
     problems = {one["problem"] for one in found}
     committed = [
         one
-        for one in rows.read(rows.RESULTS / "study.csv.gz")
+        for one in rows.read(rows.RESULTS / f"{table}.csv.gz")
         if one["scheme"] in arms and one["problem"] in problems
     ]
     assert len(committed) == 2 * cut * len(arms)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evolve_llm.backends.scripted import Scripted
+from evolve_llm.nouns.request import Request
 from evolve_llm.study import run as running
 from evolve_llm.study.run import carry_out
 from evolve_llm.study.spec import Study, read_study
@@ -31,23 +33,29 @@ set = { select = "balanced" }
 """
 
 
-def made(tmp_path: Path, arms: str = ARMS, top: str = "") -> Study:
+def made(
+    tmp_path: Path, arms: str = ARMS, top: str = "", problems: int = 6, also: Sequence[str] = ()
+) -> Study:
     sums = tmp_path / "sums.jsonl"
-    lines = [{"id": f"p{n}", "question": f"{n}+1?", "answer": str(n + 1)} for n in range(6)]
+    lines = [{"id": f"p{n}", "question": f"{n}+1?", "answer": str(n + 1)} for n in range(problems)]
     sums.write_text("".join(json.dumps(one) + "\n" for one in lines))
     file = tmp_path / "study.toml"
     head = "" if "name =" in top else 'name = "s"\n'
-    file.write_text(f'{head}model = "scripted"\nproblems = "{sums}?grader=exact"\n{top}\n{arms}')
+    sets = json.dumps([f"{sums}?grader=exact", *also])
+    file.write_text(f'{head}model = "scripted"\nproblems = {sets}\n{top}\n{arms}')
     return read_study(file)
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, deaths: int = 0) -> list[Scripted]:
+def scripted(
+    monkeypatch: pytest.MonkeyPatch, deaths: int = 0, answer: Callable[[Request], str] | None = None
+) -> list[Scripted]:
     """Every backend that the studies of a test make; each of the first ``deaths`` dies after 20 calls."""
     found: list[Scripted] = []
 
     def make(*_: object) -> Scripted:
         die = 20 if len(found) < deaths else None
-        found.append(Scripted(lambda request: f"so \\boxed{{{request.seed % 7}}}", die_after=die))
+        reply = answer or (lambda request: f"so \\boxed{{{request.seed % 7}}}")
+        found.append(Scripted(reply, die_after=die))
         return found[-1]
 
     monkeypatch.setattr(running, "make_backend", make)
