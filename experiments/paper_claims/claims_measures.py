@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from claims_runs import opened
+from claims_verdicts import opened
 
 from evolve_llm.analysis.health import answer_entropy
 from evolve_llm.analysis.metrics import measure
+from evolve_llm.analysis.run import Run
 from evolve_llm.analysis.stats import bootstrap_interval, mean_interval
 from evolve_llm.nouns.candidate import Candidate
 from evolve_llm.nouns.problem import Problem
@@ -97,6 +98,25 @@ def affordable(members: Sequence[Candidate], tokens: float) -> int:
             break
         count += 1
     return max(1, count)
+
+
+def reduced(run: Run, budget: Mapping[str, float] | None = None) -> dict[str, Values]:
+    """The numbers of a run by problem.
+
+    ``budget``: tokens a problem that a run of independent samples may spend for the entry ``equal tokens``.
+    """
+    found: dict[str, Values] = {}
+    for problem, populations in run.populations():
+        if len(populations) > 1:
+            found[problem.id] = by_generation(populations)
+            continue
+        first = populations[0]
+        found[problem.id] = by_samples(first)
+        if budget is not None:
+            count = affordable(first.members, budget[problem.id])
+            row = worth(first.members[:count], first.verdicts)
+            found[problem.id]["equal tokens"] = [float(count), *row.values()]
+    return found
 
 
 def over_seeds(runs: Sequence[Mapping[str, Values]]) -> dict[str, Values]:

@@ -1,17 +1,31 @@
-"""From numbers by problem to what is said of each claim: ``claims.json``, ``table.md`` and the pictures."""
+"""From the runs of the studies to what is said of each claim: ``claims.json``, the pictures and the table.
+
+    python experiments/paper_claims/claims_report.py --studies runs/claims             # numbers and pictures
+    python experiments/paper_claims/claims_report.py --studies runs/claims --publish   # and the pages that show them
+
+Each study has a folder of its file's name in ``--studies``; arms that are not complete are left out.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 import claims_measures as m
 from claims_figures import draw
-from claims_runs import CALLS
+from claims_runs import CALLS, HERE, complete_runs
+from claims_table import publish, table
 
 from evolve_llm.analysis.run import Run
+from evolve_llm.record.run_files import read_run_json
 
 AT_CALLS = CALLS // 16 - 1
 """The generation of N=16 that ends with as many calls."""
@@ -24,12 +38,12 @@ By = dict[str, m.Values]
 class Found:
     """The arms that are complete: numbers by problem, averaged over the run seeds asked for."""
 
-    def __init__(self, runs: Mapping[tuple[str, int], Run], reduce: Callable[..., dict[str, Any]]) -> None:
-        self.runs = {key: reduce(run) for key, run in runs.items() if key[0] != "voting"}
+    def __init__(self, runs: Mapping[tuple[str, int], Run]) -> None:
+        self.runs = {key: m.reduced(run) for key, run in runs.items() if key[0] != "voting"}
         for (name, seed), run in runs.items():
             if name == "voting" and ("rsa", seed) in self.runs:  # its budget is what RSA spent
                 spent = {one: row["tokens"][AT_CALLS] for one, row in self.runs["rsa", seed].items()}
-                self.runs[name, seed] = reduce(run, spent)
+                self.runs[name, seed] = m.reduced(run, spent)
         first = next(iter(runs.values()))
         self.locks = m.sizes_of(first.problems())
         self.names = sorted({name for name, _ in self.runs})
@@ -213,17 +227,31 @@ def answers(runs: Mapping[tuple[str, int], Run], name: str) -> dict[str, Any]:
     return m.mean([sum(one) / len(one) for one in zip(*shares, strict=True)])
 
 
-def report(
-    runs: Mapping[tuple[str, int], Run],
-    out: Path,
-    about: dict[str, Any],
-    reduce: Callable[..., dict[str, Any]],
-) -> dict[str, Any]:
+def about(run: Run) -> dict[str, Any]:
+    """When a run was made, on which problems, and where this is read."""
+    found = read_run_json(run.path)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        cpu = platform.processor()
+    return {
+        "date": found["environment"]["created"][:10],
+        "cpu": f"{cpu}, {os.cpu_count()} cores",
+        "python": found["environment"]["python"],
+        "problems": found["config"]["problems"]["count"],
+    }
+
+
+def report(runs: Mapping[tuple[str, int], Run], out: Path) -> dict[str, Any]:
     """Write everything that the complete runs allow, and give it. Needs ``rsa`` at least."""
     out.mkdir(parents=True, exist_ok=True)
-    found = Found(runs, reduce)
+    found = Found(runs)
     seeds = {name: len(found.seeds(name)) for name in found.names}
-    claims: dict[str, Any] = {"about": {**about, "run seeds": seeds}, "generations": growth(found)}
+    claims: dict[str, Any] = {
+        "about": {**about(runs["rsa", 0]), "run seeds": seeds},
+        "generations": growth(found),
+    }
     if len({"K=1", "K=2"} & set(found.names)) == 2:
         claims["parents"] = parents(found)
     if any(name.startswith("N=") for name in found.names):
@@ -245,3 +273,29 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(one) for one in value]
     return round(value, 4) if isinstance(value, float) else value
+
+
+def main() -> None:
+    """Runs to numbers, pictures and the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--studies", type=Path, required=True)
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--publish", action="store_true")
+    given = parser.parse_args()
+    runs = complete_runs(given.studies)
+    if ("rsa", 0) not in runs:
+        raise SystemExit(f"the study depth_and_size is not complete in {given.studies}: run it first")
+    if count := len(list(runs["rsa", 0].problems())) % len(LOCKS):
+        raise SystemExit(
+            f"{count} problems are over: a multiple of {len(LOCKS)} has as many of each number of locks"
+        )
+    claims = report(runs, given.results)
+    print(table(claims))
+    if given.publish:
+        publish(claims, given.results)
+
+
+if __name__ == "__main__":
+    main()

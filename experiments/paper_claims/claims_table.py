@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+from claims_runs import HERE
+
 DOCS = HERE.parents[1] / "docs"
 BEGIN, END = (
-    "<!-- written by experiments/paper_claims/run.py --publish -->",
+    "<!-- written by experiments/paper_claims/claims_report.py --publish -->",
     "<!-- end of what is written -->",
 )
 LITTLE = 0.05
@@ -177,7 +178,7 @@ def table(claims: dict[str, Any]) -> str:
     lines += [f"| {claim} | {paper} | {fly} | {verdict} |" for claim, paper, fly, verdict in rows(claims)]
     lines += [
         "",
-        f"{about['problems']} held-out problems (`locks?size={about['problems']}&seed={about['problem seed']}`), "
+        f"{about['problems']} held-out problems (`locks?size={about['problems']}&seed=101`), "
         f"{about['date']}, {about['cpu']}. Run seeds by arm: {seeds}.",
     ]
     return "\n".join(lines)

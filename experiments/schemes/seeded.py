@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from claims_runs import own_verdicts
+from claims_verdicts import own_verdicts
 
 from evolve_llm import Run, evolve
 from evolve_llm.analysis.compare import Contrast, compare

@@ -19,8 +19,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from analyse import RESULTS, Key, Row, by_problem, read
-from schemes import BASELINE, NULL
+from rows import BASELINE, NULL, RESULTS, Key, Row, by_problem, read
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2000

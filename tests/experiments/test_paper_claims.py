@@ -1,13 +1,15 @@
-"""The pure parts of experiments/paper_claims (arms, measures, rules), and the fly's batched backend that it runs on."""
+"""experiments/paper_claims: its study files, a cut of them run again, its measures and rules, and the batched fly."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import math
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,14 +20,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evolve_llm import Candidate, Grade, Prompt, RequestError, Sampling, UserError, Verdict
+from evolve_llm.backends.base import make_backend
 from evolve_llm.nouns.address import Address
 from evolve_llm.nouns.request import Request
 from evolve_llm.record.reader import StoredPopulation
-from evolve_llm.scheme.preset import load_preset
 from evolve_llm.scheme.toolbox import build
-from evolve_llm.session.session import flatten
+from evolve_llm.study.replay import source_of
+from evolve_llm.study.run import carry_out
+from evolve_llm.study.spec import Study, read_study
 
 ROOT = Path(__file__).parents[2] / "experiments"
+FILES = ("depth_and_size", "large", "parents", "opponents", "base")
 FOLDERS = (ROOT / "paper_claims", ROOT / "fruit_fly")
 
 
@@ -68,56 +73,103 @@ def population(texts: list[str], correct: str) -> StoredPopulation:
 # ---------------------------------------------------------------- the arms
 
 
-def test_every_arm_is_a_preset_that_the_product_builds() -> None:
-    runs = of("claims_runs")
-    for arm in runs.arms():
-        preset = load_preset(arm.preset).override(flatten(dict(arm.change)))
-        assert build(preset).preset.population == arm.change.get("population", preset.population)
-    calls = {
-        arm.name: (p := load_preset(arm.preset).override(flatten(dict(arm.change)))).population
-        * p.generations
-        for arm in runs.arms()
-    }
-    for name in (
-        "K=1",
-        "K=2",
-        "K=3",
-        "K=8",
-        "self-refinement",
-        "self-aggregation",
-        "rejection",
-        "best-of-n",
-    ):
-        assert calls[name] == runs.CALLS, name
+def study_of(name: str, limit: int | None = None) -> Study:
+    """A study of the folder."""
+    return read_study(ROOT / "paper_claims" / f"{name}.toml", limit)
 
 
-def test_all_arms_of_a_seed_come_before_the_next_seed() -> None:
-    runs = of("claims_runs")
-    order = runs.jobs(runs.arms(), 3)
-    repeated = [seed for arm, seed in order if arm.seeds > 1]
-    assert repeated == sorted(repeated)
-    assert [arm.seeds for arm, _ in order[len(repeated) :]] == [1] * (len(order) - len(repeated))
-    assert len({runs.folder(Path("x"), arm, seed) for arm, seed in order}) == len(order)
+@pytest.mark.parametrize("name", FILES)
+def test_every_arm_is_a_preset_that_the_product_builds(name: str) -> None:
+    of("claims_verdicts")  # the folder is where the study is run from
+    study = study_of(name)
+    assert [one.problems for one in study.places] == ["locks?seed=101&size=200"]
+    for arm in study.arms:
+        assert build(arm.preset).preset.sampling.max_tokens == 25, arm.name
+
+
+def test_what_is_compared_at_equal_calls_makes_96() -> None:
+    of("claims_verdicts")
+    for name in ("parents", "opponents"):
+        for arm in study_of(name).arms:
+            calls = arm.preset.population * arm.preset.generations
+            assert calls == (256 if "256" in arm.name else of("claims_runs").CALLS), arm.name
+
+
+def test_fewer_generations_and_a_smaller_vote_are_replayed() -> None:
+    of("claims_verdicts")
+    replayed = set()
+    for name in ("depth_and_size", "opponents"):
+        arms = study_of(name).arms
+        replayed |= {arm.name for place, arm in enumerate(arms) if source_of(arm, arms[:place])}
+    assert {"T=1", "T=6", "voting", "rejection", "best-of-n"} <= replayed
+
+
+def test_the_report_names_arms_that_there_are() -> None:
+    arms = of("claims_runs").ARMS
+    assert tuple(arms) == FILES
+    for file, names in arms.items():
+        assert set(names.values()) <= {arm.name for arm in study_of(file).arms}
+
+
+# ---------------------------------------------------------------- the committed results
+
+
+@pytest.mark.slow
+def test_a_cut_of_the_studies_gives_the_numbers_of_the_first_runner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``cut.json`` is what the runner that made ``claims.json`` gave on the first four problems under run seed 0."""
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    m, runs = of("claims_measures"), of("claims_runs")
+    monkeypatch.chdir(runs.HERE)  # base.safetensors is there
+    cut, left_out = 2, ("N=64", "K=3", "K=8")
+    expected = json.loads((runs.HERE / "results" / "cut.json").read_text("utf-8"))
+    assert set(expected) == {name for names in runs.ARMS.values() for name in names}
+    with of("in_batches").in_batches():
+        for file, names in runs.ARMS.items():
+            wanted = {arm for name, arm in names.items() if name not in left_out}
+            study = replace(study_of(file, cut), seeds=(0,))
+            study = replace(study, arms=tuple(arm for arm in study.arms if arm.name in wanted))
+            asyncio.run(carry_out(study, tmp_path / file))
+    found = runs.complete_runs(tmp_path)
+    assert len(found) == len(expected) - len(left_out)
+    spent = {problem: row["tokens"][5] for problem, row in m.reduced(found["rsa", 0]).items()}
+    for (name, _), run in found.items():
+        values = m.reduced(run, spent if name == "voting" else None)
+        assert len(values) == cut
+        for problem, row in values.items():
+            assert json.dumps(row) == json.dumps(expected[name][problem]), (name, problem)
+
+
+def test_the_committed_table_is_that_of_the_committed_numbers() -> None:
+    t = of("claims_table")
+    written = t.table(json.loads((t.HERE / "results" / "claims.json").read_text("utf-8")))
+    for page in (t.HERE / "README.md", t.DOCS / "claims.md"):
+        assert written in page.read_text("utf-8")
+
+
+# ---------------------------------------------------------------- the chains' own verdicts
 
 
 @given(st.integers(0, 10_000), st.lists(st.integers(0, 9), min_size=4, max_size=4))
 def test_own_verdicts_read_the_chain_and_nothing_else(seed: int, keys: list[int]) -> None:
-    runs = of("claims_runs")
+    verdicts = of("claims_verdicts")
     problem = next(iter(load(size=1, seed=seed, locks="4")))
     locks = read_question(problem.question)
     one = member(0, chain(locks, keys))
     opened = [lock.opens(key) for lock, key in zip(locks, keys, strict=True)]
-    assert runs.opened(one.text) == opened
-    values = asyncio.run(runs.own_verdicts(problem.public(), [one], None))
-    whole = asyncio.run(runs.accepted(problem.public(), [one], None))
+    assert verdicts.opened(one.text) == opened
+    values = asyncio.run(verdicts.own_verdicts(problem.public(), [one], None))
+    whole = asyncio.run(verdicts.accepted(problem.public(), [one], None))
     assert values == [(float(sum(opened)),)]
     assert whole == [(float(all(opened)),)]
 
 
 def test_a_chain_without_an_answer_is_never_accepted() -> None:
-    runs = of("claims_runs")
+    verdicts = of("claims_verdicts")
     problem = next(iter(load(size=1, locks="1")))
-    assert asyncio.run(runs.accepted(problem, [member(0, "nonsense"), member(1, "a1234A5")], None)) == [
+    assert asyncio.run(verdicts.accepted(problem, [member(0, "nonsense"), member(1, "a1234A5")], None)) == [
         (0.0,),
         (0.0,),
     ]
@@ -276,6 +328,21 @@ def ask(seed: int, text: str, **sampling: Any) -> Request:
     return Request(
         "p", Address(0, seed, "vary", 0), Prompt.user(text), Sampling(**{"max_tokens": 30, **sampling}), seed
     )
+
+
+def test_the_flies_are_sampled_in_batches_until_the_end_and_no_longer() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    plain = make_backend("fly").identity
+    with of("in_batches").in_batches():
+        names = {
+            make_backend(one).identity for one in ("fly", "fly-hard", f"fly:{FOLDERS[0]}/base.safetensors")
+        }
+        assert len(names) == 3
+        assert all(one.startswith("batched_fly:") for one in names)
+        with pytest.raises(UserError, match="no argument"):
+            make_backend("fly-hard:x")
+    assert make_backend("fly").identity == plain == "llama_cpp:fly"
 
 
 def test_the_backend_answers_alike_in_any_company() -> None:

@@ -1,11 +1,13 @@
-"""The pure parts of experiments/selection_schemes: the arms, the measures, and the arithmetic of the differences."""
+"""experiments/selection_schemes: its study files, a cut of them run again, and what is measured beside the report."""
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import random
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,10 +22,13 @@ from evolve_llm.scheme.plan import plan_generation, plan_initial
 from evolve_llm.scheme.preset import load_preset
 from evolve_llm.scheme.scheme import Scheme
 from evolve_llm.scheme.toolbox import build
-from evolve_llm.session.session import flatten
-from evolve_llm.study.spec import read_study
+from evolve_llm.study.run import carry_out
+from evolve_llm.study.spec import Arm, read_study
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "selection_schemes"
+FLY = FOLDER.parent / "fruit_fly"
+FILES = {"study": 4, "study_k2": 2, "pilot": 4, "study_hard": 4, "study_hard_k2": 2}
+"""The study files with their K."""
 N, T = 16, 6
 
 
@@ -34,21 +39,27 @@ def no_modules_left_behind() -> Iterator[None]:
     yield
     sys.path[:] = path
     for name, module in list(sys.modules.items()):
-        if str(FOLDER) in str(getattr(module, "__file__", None)) and name != __name__:
+        file = str(getattr(module, "__file__", None))
+        if name != __name__ and (str(FOLDER) in file or str(FLY) in file):
             del sys.modules[name]
 
 
 def of(name: str) -> ModuleType:
-    """A module of the experiment."""
-    if str(FOLDER) not in sys.path:
-        sys.path.insert(0, str(FOLDER))
+    """A module of the experiment, or of the fly it runs on."""
+    for one in (FLY, FOLDER):
+        if str(one) not in sys.path:
+            sys.path.insert(0, str(one))
     return importlib.import_module(name)
 
 
-def scheme_of(name: str, parents: int) -> Scheme:
+def arms_of(name: str) -> dict[str, Arm]:
+    """The arms of a study file, by scheme."""
+    return {arm.scheme: arm for arm in read_study(FOLDER / f"{name}.toml").arms}
+
+
+def scheme_of(name: str, file: str = "study") -> Scheme:
     """One arm, built by the product."""
-    arm = next(one for one in of("schemes").ARMS if (one.scheme.name, one.parents) == (name, parents))
-    return build(load_preset("rsa").override(flatten(arm.overrides)))
+    return build(arms_of(file)[name].preset)
 
 
 def populations(scheme: Scheme, seed: int) -> list[list[Candidate]]:
@@ -79,40 +90,83 @@ def line(scheme: str, problem: str, seed: int, value: float, **other: Any) -> di
 # ---------------------------------------------------------------- the arms
 
 
-def test_all_arms_are_schemes_of_the_product_with_equal_calls() -> None:
-    for arm in of("schemes").ARMS:
-        preset = build(load_preset("rsa").override(flatten(arm.overrides))).preset
-        assert (preset.population, preset.generations, preset.parents) == (N, T, arm.parents)
-        assert (preset.finish, preset.vary, preset.replace) == (
-            load_preset("rsa").finish,
-            load_preset("rsa").vary,
-            load_preset("rsa").replace,
+@pytest.mark.parametrize(("name", "parents"), FILES.items())
+def test_arms_differ_in_how_parents_are_chosen_and_in_nothing_else(name: str, parents: int) -> None:
+    arms = arms_of(name)
+    assert next(iter(arms)) == "uniform", "the first arm is the baseline"
+    plain = load_preset("rsa")
+    for arm in arms.values():
+        preset = arm.preset
+        assert (preset.population, preset.generations, preset.parents) == (N, T, parents), arm.name
+        assert (preset.finish, preset.vary, preset.replace) == (plain.finish, plain.vary, plain.replace)
+    assert len({str(arm.preset.select) for arm in arms.values()}) == len(arms)
+    assert sum(arm.null for arm in arms.values()) == (name != "study_k2")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("study", "study_k2"), ("study", "study_hard"), ("study", "pilot")]
+)
+def test_an_arm_is_the_same_scheme_in_every_file(one: str, other: str) -> None:
+    ours, theirs = arms_of(one), arms_of(other)
+    shared = [name for name in theirs if name in ours]
+    assert len(shared) == len(theirs)
+    for name in shared:
+        assert ours[name].preset.plain() | {"parents": 0} == theirs[name].preset.plain() | {"parents": 0}, (
+            name
         )
 
 
-def test_folders_of_arms_differ() -> None:
-    arms = of("schemes").ARMS
-    assert len({arm.slug for arm in arms}) == len(arms)
-
-
 def test_the_null_arm_draws_other_parents_of_the_same_kind() -> None:
-    null, uniform = scheme_of("uniform again", 4), scheme_of("uniform", 4)
+    null, uniform = scheme_of("uniform again"), scheme_of("uniform")
     ours, theirs = populations(null, 0)[1], populations(uniform, 0)[1]
     assert [one.parents for one in ours] != [one.parents for one in theirs]
     assert all(len(set(one.parents)) == 4 for one in ours)
+
+
+# ---------------------------------------------------------------- the committed results
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["study", "hard"])
+def test_a_cut_of_the_study_gives_the_committed_numbers(tmp_path: Path, table: str) -> None:
+    """The first problems of some arms, run by the product in one study: every number of the committed table."""
+    pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    rows = of("rows")
+    cut, arms = 2, ("uniform", "tournament", "diverse")
+    found = []
+    with of("in_batches").in_batches():
+        for name in ("study", "study_k2") if table == "study" else ("study_hard", "study_hard_k2"):
+            study = read_study(FOLDER / f"{name}.toml", limit=cut)
+            study = replace(study, arms=tuple(arm for arm in study.arms if arm.scheme in arms))
+            asyncio.run(carry_out(study, tmp_path / name))
+            found += rows.rows_of(study, tmp_path / name)
+    rows.write(tmp_path / "cut.csv.gz", found)
+    problems = {one["problem"] for one in found}
+    committed = [
+        one
+        for one in rows.read(rows.RESULTS / f"{table}.csv.gz")
+        if one["scheme"] in arms and one["problem"] in problems
+    ]
+    assert len(committed) == 2 * cut * len(arms)
+
+    def order(one: dict[str, Any]) -> tuple[Any, ...]:
+        return one["K"], one["scheme"], one["problem"]
+
+    assert sorted(rows.read(tmp_path / "cut.csv.gz"), key=order) == sorted(committed, key=order)
 
 
 # ---------------------------------------------------------------- effective ancestors
 
 
 def test_a_balanced_design_keeps_all_ancestors() -> None:
-    for parents in (2, 4):
-        found = of("measures").effective_ancestors(populations(scheme_of("balanced", parents), 1))
+    for file in ("study", "study_k2"):
+        found = of("measures").effective_ancestors(populations(scheme_of("balanced", file), 1))
         assert found == pytest.approx(N)
 
 
 def test_one_set_for_everybody_leaves_k_ancestors() -> None:
-    found = of("measures").effective_ancestors(populations(scheme_of("shared_prefix(16,4)", 4), 1))
+    found = of("measures").effective_ancestors(populations(scheme_of("shared_prefix(16,4)"), 1))
     assert found == pytest.approx(4)
 
 
@@ -147,32 +201,18 @@ def test_ancestors_are_between_one_and_all(seed: int, k: int) -> None:
     assert 1 - 1e-9 <= of("measures").effective_ancestors(found) <= 6 + 1e-9
 
 
-# ---------------------------------------------------------------- problems and tables
-
-
-def test_blocks_are_disjoint_and_alike() -> None:
-    run = of("run")
-    plan = run.Plan("t", problem_seed=3, blocks=3, size=8, seeds=(0,))
-    blocks = [run.block_of(plan, block) for block in range(3)]
-    assert len({problem.question for block in blocks for problem in block}) == 24
-    assert all([problem.metadata["locks"] for problem in block] == [1, 2, 3, 4] * 2 for block in blocks)
-
-
-def test_a_longer_study_begins_with_the_same_blocks() -> None:
-    run = of("run")
-    short, long = (run.Plan("t", problem_seed=3, blocks=n, size=8, seeds=(0,)) for n in (1, 3))
-    assert run.block_of(short, 0) == run.block_of(long, 0)
+# ---------------------------------------------------------------- tables
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    run, analyse = of("run"), of("analyse")
+    rows = of("rows")
     row = line("balanced", "p", 1, 0.25, majority=1 / 3, distinct=3.0, ancestors=12.5, speed=0.25)
-    row |= {"pass@N": 1.0, "block": 0, "locks": 2, "failed": 0, "truncated": 1}
-    run.write(tmp_path / "t.csv.gz", [row])
-    (found,) = analyse.read(tmp_path / "t.csv.gz")
+    row |= {"pass@N": 1.0, "locks": 2, "failed": 0, "truncated": 1}
+    rows.write(tmp_path / "t.csv.gz", [row])
+    (found,) = rows.read(tmp_path / "t.csv.gz")
     assert found == {**row, "majority": pytest.approx(1 / 3, abs=1e-5)}
     before = (tmp_path / "t.csv.gz").read_bytes()
-    run.write(tmp_path / "t.csv.gz", [row])
+    rows.write(tmp_path / "t.csv.gz", [row])
     assert (tmp_path / "t.csv.gz").read_bytes() == before
 
 
@@ -190,42 +230,29 @@ def two_arms(differences: Sequence[float], seeds: int = 1) -> list[dict[str, Any
 
 
 def test_the_difference_is_paired_and_signed() -> None:
-    (found,) = of("analyse").contrasts(two_arms([0.1, 0.3, -0.1]), "pass@1", 99).values()
-    assert found["difference"] == pytest.approx(0.1)
-    assert (found["baseline"], found["value"]) == (pytest.approx(0.5), pytest.approx(0.6))
+    ((mean, interval),) = of("described").differences(two_arms([0.1, 0.3, -0.1]), "pass@1").values()
+    assert mean == pytest.approx(0.1)
+    assert interval[0] < mean < interval[1]
 
 
 def test_seeds_of_a_problem_are_no_further_problems() -> None:
-    """The same values under a second seed tell nothing new: neither n nor the interval may change."""
+    """The same values under a second seed tell nothing new: the interval may not change."""
     differences = [0.1, 0.3, -0.1, 0.2, 0.0, 0.15]
-    (one,) = of("analyse").contrasts(two_arms(differences), "pass@1", 99).values()
-    (two,) = of("analyse").contrasts(two_arms(differences, seeds=2), "pass@1", 99).values()
-    assert two == one
+    one = of("described").differences(two_arms(differences), "pass@1")
+    assert of("described").differences(two_arms(differences, seeds=2), "pass@1") == one
 
 
 def test_arms_with_other_problems_are_refused() -> None:
     rows = [row for row in two_arms([0.1, 0.2]) if (row["scheme"], row["problem"]) != ("balanced", "p1")]
     with pytest.raises(ValueError, match="nothing to pair"):
-        of("analyse").contrasts(rows, "pass@1", 99)
-
-
-def test_the_null_contrast_is_outside_the_correction() -> None:
-    analyse = of("analyse")
-    rows = two_arms([0.1 + 0.01 * i for i in range(12)])
-    alone = analyse.contrasts(rows, "pass@1", 99)[4, "balanced"]["p (Holm)"]
-    rows += [line("uniform again", row["problem"], 0, row["pass@1"]) for row in rows[::2]]
-    found = analyse.contrasts(rows, "pass@1", 99)
-    assert found[4, "balanced"]["p (Holm)"] == alone
-    assert "p (Holm)" not in found[4, "uniform again"]
-    rows += [line("diverse", row["problem"], 0, row["pass@1"]) for row in two_arms([0.0] * 12)[::2]]
-    assert analyse.contrasts(rows, "pass@1", 99)[4, "balanced"]["p (Holm)"] == pytest.approx(2 * alone)
+        of("described").differences(rows, "pass@1")
 
 
 def test_another_generation_0_is_noticed() -> None:
     rows = two_arms([0.1, 0.2])
-    assert of("analyse").unequal_starts(rows) == (0, 2)
+    assert of("described").unequal_starts(rows) == (0, 2)
     rows[0]["first"] = "other"
-    assert of("analyse").unequal_starts(rows) == (1, 2)
+    assert of("described").unequal_starts(rows) == (1, 2)
 
 
 def test_variance_between_problems_is_told_from_that_between_seeds() -> None:
@@ -236,55 +263,24 @@ def test_variance_between_problems_is_told_from_that_between_seeds() -> None:
         for seed in range(2):
             rows.append(line("uniform", f"p{i}", seed, 0.5))
             rows.append(line("balanced", f"p{i}", seed, 0.5 + own + rng.gauss(0, 0.2)))
-    found = of("analyse").components(rows, (4, "balanced"))
-    assert found["between problems"] == pytest.approx(0.09, rel=0.15)
-    assert found["between seeds"] == pytest.approx(0.04, rel=0.15)
-    assert of("analyse").components(two_arms([0.1, 0.2]), (4, "balanced")) is None
+    found = of("described").components(rows, (4, "balanced"))
+    assert found == (pytest.approx(0.09, rel=0.15), pytest.approx(0.04, rel=0.15))
+    assert of("described").components(two_arms([0.1, 0.2]), (4, "balanced")) is None
 
 
-# ---------------------------------------------------------------- pages
-
-
-def test_a_page_keeps_what_stands_around_the_results(tmp_path: Path) -> None:
-    tables, page = of("tables"), tmp_path / "page.md"
-    page.write_text(f"above\n{tables.BEGIN}\nold\n{tables.END}\nbelow\n")
-    tables.fill(page, "new")
-    tables.fill(page, "newer")
-    assert page.read_text() == f"above\n{tables.BEGIN}\n\nnewer\n\n{tables.END}\nbelow\n"
-    page.write_text("no marks")
-    with pytest.raises(ValueError, match="no place for the results"):
-        tables.fill(page, "new")
-
-
-def test_the_pages_have_a_place_for_the_results() -> None:
-    tables = of("tables")
-    for page in of("analyse").PAGES:
-        text = page.read_text("utf-8")
-        assert 0 < text.find(tables.BEGIN) < text.find(tables.END)
-
-
-def test_the_story_tells_what_was_seen_from_what_was_not_and_what_was_foretold_wrongly() -> None:
-    analyse, tables = of("analyse"), of("tables")
-    steps = {"balanced": -0.1, "diverse": 0.0, "uniform again": 0.0, "tournament": -0.2}
-    rows = []
-    for i in range(40):
-        noise = 0.01 * (-1) ** i
-        for scheme, step in {"uniform": 0.0, **steps}.items():
-            extra = {"majority": 0.5, "pass@N": 1.0, "distinct": 1.0, "ancestors": 9.0, "locks": 1}
-            value = 0.5 + step + (noise * (1 + i % 3) if step or scheme == "diverse" else 0.0)
-            row = line(scheme, f"p{i}", 0, value, speed=value, failed=0, truncated=0, block=0, **extra)
-            rows.append(row)
-    settings = {"date": "d", "machine": "m", "blocks": 1, "blocks planned": 2}
-    found = {"settings": settings, **analyse.analysis(rows, 199)}
-    seen, unseen, majority, directions = tables.story(found).splitlines()[1:5]
-    assert "`balanced` at K = 4 -10.0" in seen
-    assert "diverse" not in seen
-    assert "`diverse` at K = 4" in unseen
-    assert "balanced" not in unseen
-    assert majority.endswith("none.")
-    assert "not `balanced`" in directions
-    assert "Unfinished: 1 of 2 blocks" in tables.story(found)
-    assert "as it should be" in tables.story(found)
+def test_the_committed_page_says_what_the_committed_table_says() -> None:
+    """Every number of the arms and every difference with its interval stands in README.md."""
+    described, rows = of("described"), of("rows")
+    committed = rows.read(rows.RESULTS / "study.csv.gz")
+    page = (FOLDER / "README.md").read_text("utf-8")
+    for text in described.contrasts(committed).splitlines()[2:]:
+        k, scheme, *cells = (cell.strip() for cell in text.strip("|").split("|"))
+        for cell in cells:
+            mean, _, interval = cell.partition(" (")
+            interval = interval.rstrip(")")
+            assert f"{mean} | {interval}" in page or cell in page, (k, scheme, cell)
+    for text in described.arms(committed).splitlines()[2:]:
+        assert text.rsplit("|", 3)[0] in page
 
 
 def test_ranks_agree_with_themselves_and_not_with_their_reverse() -> None:
@@ -299,19 +295,3 @@ def test_ranks_agree_with_themselves_and_not_with_their_reverse() -> None:
     found, low, high = ranks.spearman(same, {**noisy, (2, "elsewhere"): np.zeros(30)})
     assert low <= found <= high
     assert high - low > 0.3
-
-
-@pytest.mark.parametrize(("name", "parents"), [("study", 4), ("study_hard", 4), ("study_hard_k2", 2)])
-def test_the_study_files_have_the_arms_of_the_runner(name: str, parents: int) -> None:
-    """Where both have an arm it is the same preset; the baseline stands first, and one arm is the null one."""
-    study = read_study(FOLDER / f"{name}.toml")
-    assert (study.arms[0].scheme, sum(arm.null for arm in study.arms)) == ("uniform", 1)
-    ours = {
-        arm.scheme.name: load_preset("rsa").override(flatten(arm.overrides))
-        for arm in of("schemes").ARMS
-        if arm.parents == parents
-    }
-    shared = [arm for arm in study.arms if arm.scheme in ours]
-    assert len(shared) == len(ours)
-    for arm in shared:
-        assert arm.preset.plain() == ours[arm.scheme].plain(), arm.name
