@@ -32,11 +32,35 @@ def test_a_study_is_planned_run_and_shown_with_ordinary_commands(
     done = cli("study", "study.toml")
     assert (done.code, "sharing saved 36 requests" in done.out) == (0, True)
     data = cli("study", "study.toml", "--json").json
-    assert set(data) == {"name", "problems", "seeds", "contrasts", "paid", "saved", "correction"}
+    assert set(data) == {
+        *(
+            "name",
+            "places",
+            "seeds",
+            "quoted",
+            "contrasts",
+            "paid",
+            "saved",
+            "replayed",
+            "spared",
+            "correction",
+        ),
+    }
     assert data["paid"]["requests"] == 36
     assert set(data["contrasts"][0]) == {
-        *("arm", "against", "expected", "null", "added", "baseline", "value", "difference", "interval", "p"),
-        *("p_holm", "detectable"),
+        *("where", "arm", "against", "quoted", "expected", "null", "added", "replayed", "baseline", "value"),
+        *(
+            "difference",
+            "interval",
+            "tokens",
+            "problems",
+            "spread",
+            "p",
+            "p_holm",
+            "why",
+            "peeked",
+            "detectable",
+        ),
     }
     runs = sorted(map(str, Path("studies/two-finishes/runs").iterdir()))
     assert cli("compare", *runs).code == cli("show", runs[0]).code == 0
