@@ -16,5 +16,5 @@ def run_folder(folder: Path, where: Where, arm: Arm, seed: int) -> Path:
 
 
 def _slug(name: str) -> str:
-    plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+    plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in name).lstrip("-")
     return f"{plain[:60]}-{hashlib.blake2b(name.encode(), digest_size=2).hexdigest()}"
