@@ -71,6 +71,11 @@ def standard_deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
 
 
+def differing(differences: Sequence[float]) -> int:
+    """How many of the differences are not 0, up to rounding."""
+    return sum(abs(value) > _NO_SPREAD for value in differences)
+
+
 def bootstrap_interval(
     values: Sequence[float], confidence: float = 0.95, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:

@@ -13,6 +13,7 @@ from scipy import stats as scipy_stats
 from evolve_llm.analysis.stats import (
     bootstrap_interval,
     detectable_difference,
+    differing,
     holm,
     mean_interval,
     problems_needed,
@@ -128,6 +129,11 @@ def test_needed_and_detectable_are_each_other_turned_round(spread: float, differ
     assert seen is not None
     assert seen <= difference * (1 + 1e-6)
     assert fewer is None or fewer >= difference * (1 - 1e-6)
+
+
+def test_what_is_0_up_to_rounding_does_not_differ() -> None:
+    assert differing([0.1 + 0.2 - 0.3, 0.0, -0.25, 1.0]) == 2
+    assert differing([]) == 0
 
 
 def test_power_at_its_edges() -> None:
