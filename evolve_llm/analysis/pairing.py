@@ -259,5 +259,17 @@ def paths(one: Series) -> tuple[str, ...]:
     return tuple(str(reading.run.path) for reading in one.readings.values())
 
 
+def readings(series: Sequence[Series]) -> list[str]:
+    """A line for each run whose grader reads answers in several ways; two that count different ones come first."""
+    found = [(one.label, each.run.readings()) for one in series for each in one.readings.values()]
+    names = {tuple(one.name for one in each) for _, each in found}
+    lines = [f"{label}: {one.sentence()}" for label, each in found for one in each]
+    if len(names) > 1:
+        lines.insert(
+            0, "the runs were graded by different readings: their numbers do not compare; regrade one of them"
+        )
+    return lines
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")

@@ -71,6 +71,11 @@ def standard_deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
 
 
+def differing(differences: Sequence[float]) -> int:
+    """How many of the differences are not 0, up to rounding."""
+    return sum(abs(value) > _NO_SPREAD for value in differences)
+
+
 def bootstrap_interval(
     values: Sequence[float], confidence: float = 0.95, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
@@ -151,28 +156,38 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def problems_needed(
     spread: float, difference: float, *, power: float = 0.8, alpha: float = 0.05
 ) -> int | None:
-    """Problems a two-sided paired test needs to find a true ``difference`` with probability ``power``.
+    """Problems the sign-flip test needs to find a true ``difference`` with probability ``power``.
 
-    Normal theory: ((z(1 - alpha/2) + z(power)) * spread / difference)², rounded up, at least 2. ``spread`` is the
-    standard deviation of the difference over problems. None for a spread of 0, which foretells nothing.
+    Normal theory: z² + (z * spread / difference)² with z = z(1 - alpha/2) + z(power), rounded up, at least 2.
+    ``spread`` is the standard deviation of the difference over problems, around its mean. The test takes the spread
+    around 0, which contains the difference itself; hence the z², 8 problems with the defaults. None for a spread of
+    0, which foretells nothing.
     """
     if difference <= 0:
         raise ValueError(f"the difference to be found must be positive, got {difference}")
     if spread < _NO_SPREAD:
         return None
-    return max(2, math.ceil((_z(power, alpha) * spread / difference) ** 2 - 1e-9))
+    z = sum_of_quantiles(power, alpha)
+    return max(2, math.ceil(z**2 + (z * spread / difference) ** 2 - 1e-9))
 
 
 def detectable_difference(
     spread: float, problems: int, *, power: float = 0.8, alpha: float = 0.05
 ) -> float | None:
-    """The true difference that so many problems find with probability ``power``: ``problems_needed`` turned round."""
-    if spread < _NO_SPREAD or problems < 2:
+    """The true difference that so many problems find with probability ``power``: ``problems_needed`` turned round.
+
+    None for a spread of 0, and where there are no more than z² problems (7 with the defaults): by normal theory the
+    test then finds nothing so often, however large. Simulated in experiments/interval_coverage: with 60 problems or
+    more 75 to 85 of 100 studies find it, with 20 more than that; where the data are very skewed more do at any size.
+    """
+    z = sum_of_quantiles(power, alpha)
+    if spread < _NO_SPREAD or problems <= z**2:
         return None
-    return _z(power, alpha) * spread / math.sqrt(problems)
+    return z * spread / math.sqrt(problems - z**2)
 
 
-def _z(power: float, alpha: float) -> float:
+def sum_of_quantiles(power: float = 0.8, alpha: float = 0.05) -> float:
+    """z(1 - alpha/2) + z(power): the standard errors between 0 and a difference found with probability ``power``."""
     from scipy import stats
 
     return float(stats.norm.ppf(1 - alpha / 2)) + float(stats.norm.ppf(power))

@@ -112,8 +112,8 @@ def _print_plan(out: Console, plan: dict[str, Any], folder: Path) -> None:
         "time: a pilot foretells it (--pilot)"
         if hours is None
         else f"about {plan['expected_tokens']:,} tokens and {hours:.2f} hours, at the pilot's speed",
-        f"{plan['tests']} tests; 80 % of such studies find a difference of "
-        + ("nothing" if seen is None else f"{100 * seen:.1f} points")
+        f"{plan['tests']} tests; 80 % of such studies find "
+        + ("nothing with so few problems" if seen is None else f"a difference of {100 * seen:.1f} points")
         + f" (spread {plan['spread']:.2f}: {plan['spread_from']})",
     ]
     if plan["stopping"] is not None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evolve_llm.analysis.power import PARTED
+from evolve_llm.analysis.power import PARTED, detectable_with_answers
 from evolve_llm.analysis.stats import detectable_difference
 from evolve_llm.nouns.errors import StoreError, UserError
 from evolve_llm.nouns.problem import Problem, problems_digest
@@ -34,8 +34,8 @@ def plan_of(
 
     ``at_most`` bounds the whole study before anything is shared. ``spread`` and the ``detectable`` difference (80 %
     power at Holm's first step) are the pilot's, where there is one, by arm; else as stated, else those of two single
-    answers a problem. ``hours`` is foretold by a pilot alone. Raises UserError for a budget that may not pay for one
-    seed.
+    answers a problem; ``detectable`` is None where so few problems find nothing with that power. ``hours`` is foretold
+    by a pilot alone. Raises UserError for a budget that may not pay for one seed.
     """
     arms: dict[str, Any] = {}
     for arm in study.arms:
@@ -87,14 +87,17 @@ def _foreseen(study: Study, pilot: Mapping[str, Any] | None, count: int) -> dict
     known = [one for one in spreads.values() if one]
     if known:
         spread, source = max(known), f"pilot on {pilot['problems']} problems" if pilot else ""
+        seen = detectable_difference(spread, count, alpha=alpha)
     elif study.spread is not None:
         spread, source = study.spread, "stated"
+        seen = detectable_difference(spread, count, alpha=alpha)
     else:
         spread, source = math.sqrt(PARTED), "two single answers a problem, as on SuperGPQA"
+        seen = detectable_with_answers(count, alpha=alpha)
     foreseen: dict[str, Any] = {
         "spread": spread,
         "spread_from": source,
-        "detectable": detectable_difference(spread, count, alpha=alpha),
+        "detectable": seen,
         "detectable_by_arm": {
             name: detectable_difference(one, count, alpha=alpha) for name, one in spreads.items() if one
         },

@@ -110,7 +110,7 @@ def _text(
     study: Study, plan: Mapping[str, Any], data: Mapping[str, Any], table: Table,
     pictures: Mapping[str, Sequence[Path]], missing: str,
 ) -> str:  # fmt: skip
-    seen = "nothing" if plan["detectable"] is None else f"{100 * plan['detectable']:.1f} points"
+    seen = f"{100 * plan['detectable']:.1f} points" if plan["detectable"] else "nothing, with so few problems"
     changed = len(plan["history"]) - 1
     lines = [
         f"# {_plain(study.name)}",

@@ -21,7 +21,7 @@ from at_once import at_looks, bootstrap, excluded, excluded_by_one_stake, holm_r
 from differences import ARMS, KINDS, NULL_ARM, TRUE_NULLS, contest, moments, strength_where, study
 from scipy import stats
 
-from evolve_llm.analysis.stats import detectable_difference, problems_needed
+from evolve_llm.analysis.stats import detectable_difference, problems_needed, sum_of_quantiles
 
 RESULTS = Path(__file__).parent / "results" / "studies.json"
 SIZES = (20, 60, 360)
@@ -68,20 +68,19 @@ def coverage(studies: int = 2000, *, draws: int = 2_000_000, sizes: Sequence[int
 
 
 def power(studies: int = 2000, *, draws: int = 1_000_000, sizes: Sequence[int] = SIZES) -> list[Row]:
-    """How often the sign-flip test finds what ``detectable_difference`` promises in 80 of 100 studies.
+    """How often the sign-flip test finds what is promised in 80 of 100 studies.
 
-    ``more`` is the same with n - z² problems instead of n in the promise: the test knows the spread around 0 only,
-    which is larger than that around the mean. Nothing stands where no strength gives so large a difference.
+    ``promised`` is z s / sqrt(n), as was promised when this was first run. ``more`` is what ``detectable_difference``
+    promises since, with n - z² problems instead of n: the test knows the spread around 0 only, which is larger than
+    that around the mean. Nothing stands where no strength gives so large a difference.
     """
     rows: list[Row] = []
     for name, problems, alpha in itertools.product(POWER_OF, sizes, (0.05, 0.01)):
         kind, row = KINDS[name][0], {"data": name, "problems": problems, "alpha": alpha}
-        square = (detectable_difference(1.0, problems, alpha=alpha) or math.inf) ** 2 * problems
-        for title, fewer in (("", 0.0), ("more: ", square)):
+        first = sum_of_quantiles(alpha=alpha) / math.sqrt(problems)
+        for title, standard in (("", first), ("more: ", detectable_difference(1.0, problems, alpha=alpha))):
 
-            def promised(
-                mean: float, spread: float, root: float = math.sqrt(square / (problems - fewer))
-            ) -> bool:
+            def promised(mean: float, spread: float, root: float = standard or math.inf) -> bool:
                 return mean >= spread * root
 
             at = strength_where(kind, promised, high=POWER_OF[name], size=draws)

@@ -179,6 +179,25 @@ def test_identical_runs_are_told_apart_by_nothing(tmp_path: Path) -> None:
     assert "fewer than 20 problems" in comparison.notes[-1]
 
 
+def test_it_is_said_where_hardly_a_problem_differs_however_many_there_are(tmp_path: Path) -> None:
+    """Three runs of 24 problems: one like the baseline but for a few wrong answers, one that is wrong in all."""
+    kept = {"problems": 24, "model": "scripted:error=0", "generations": 1}
+    good = run_of(tmp_path / "good", **kept)
+    slips = run_of(tmp_path / "slips", **{**kept, "model": "scripted:error=0.05"})
+    wrong = run_of(tmp_path / "wrong", **{**kept, "model": "scripted:error=1"})
+    flags = {"allow_different_models": True}
+    comparison = compare([good, slips, wrong], **flags)  # type: ignore[arg-type]
+    ends = [row(one, "pass@1", "end").estimate for one in comparison.contrasts]
+    assert ends[0] is not None
+    assert ends[1] is not None
+    assert 0 < ends[0].differ < 10 < ends[1].differ == 24
+    assert comparison.notes == (
+        f"in pass@1 at the end fewer than 10 problems differ at all between good and slips ({ends[0].differ} of 24): "
+        "what counts is how many problems differ, not how many there are, see docs/compare.md",
+    )
+    assert compare([good, wrong], **flags).notes == ()  # type: ignore[arg-type]
+
+
 def test_an_oracle_is_marked(tmp_path: Path) -> None:
     plain = run_of(tmp_path / "plain")
     oracle = run_of(tmp_path / "oracle", evaluate="checker", select="tournament", name="best")

@@ -13,6 +13,7 @@ from scipy import stats as scipy_stats
 from evolve_llm.analysis.stats import (
     bootstrap_interval,
     detectable_difference,
+    differing,
     holm,
     mean_interval,
     problems_needed,
@@ -105,24 +106,34 @@ def test_holm_makes_few_false_rejections_where_no_correction_makes_many() -> Non
     assert corrected < 0.08
 
 
-def test_the_needed_problems_find_the_difference_as_often_as_promised() -> None:
+@pytest.mark.parametrize(
+    ("difference", "needed", "most"), [(0.05, 134, 0.9), (0.1, 40, 0.9), (0.15, 22, 0.96)]
+)
+def test_the_needed_problems_find_the_difference_as_often_as_promised(
+    difference: float, needed: int, most: float
+) -> None:
+    """By the sign-flip test itself, which takes the spread around 0; with few problems the promise is careful."""
     rng = np.random.default_rng(8)
-    spread, difference = 0.2, 0.05
-    n = problems_needed(spread, difference)
-    assert n == 126
-    samples = rng.normal(difference, spread, size=(400, n))
-    found = np.mean([scipy_stats.ttest_1samp(one, 0).pvalue < 0.05 for one in samples])
-    assert 0.70 <= found <= 0.90
+    n = problems_needed(0.2, difference)
+    assert n == needed
+    samples = rng.normal(difference, 0.2, size=(400, n))
+    p_values = [sign_flip_test(one.tolist(), resamples=999) for one in samples]
+    assert 0.75 <= np.mean([p is not None and p < 0.05 for p in p_values]) <= most
 
 
 @given(spread=st.floats(0.01, 1), difference=st.floats(0.005, 0.5))
 def test_needed_and_detectable_are_each_other_turned_round(spread: float, difference: float) -> None:
     n = problems_needed(spread, difference)
     assert n is not None
-    seen = detectable_difference(spread, n)
+    seen, fewer = detectable_difference(spread, n), detectable_difference(spread, n - 1)
     assert seen is not None
-    assert n == 2 or seen <= difference * (1 + 1e-6)
-    assert n <= 2 or math.isclose(seen, difference, rel_tol=1 / math.sqrt(n - 1))
+    assert seen <= difference * (1 + 1e-6)
+    assert fewer is None or fewer >= difference * (1 - 1e-6)
+
+
+def test_what_is_0_up_to_rounding_does_not_differ() -> None:
+    assert differing([0.1 + 0.2 - 0.3, 0.0, -0.25, 1.0]) == 2
+    assert differing([]) == 0
 
 
 def test_power_at_its_edges() -> None:
@@ -131,6 +142,13 @@ def test_power_at_its_edges() -> None:
     assert detectable_difference(0.3, 1) is None
     with pytest.raises(ValueError, match="positive"):
         problems_needed(0.3, 0.0)
+
+
+@pytest.mark.parametrize(("alpha", "most"), [(0.05, 7), (0.01, 11)])
+def test_so_few_problems_promise_nothing_however_large_the_difference(alpha: float, most: int) -> None:
+    assert detectable_difference(0.1, most, alpha=alpha) is None
+    assert detectable_difference(0.1, most + 1, alpha=alpha) is not None
+    assert problems_needed(0.1, 1e9, alpha=alpha) == most + 1
 
 
 @given(values=st.lists(st.floats(0, 1), max_size=20))

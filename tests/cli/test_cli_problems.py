@@ -44,7 +44,7 @@ def arc(tmp_path: Path) -> str:
 def test_the_power_comes_first_and_the_first_question_is_what_the_model_sees(cli: Cli, choices: str) -> None:
     done = cli("problems", choices)
     assert done.code == 0
-    assert done.out.startswith("power: 3 problems tell two schemes apart")
+    assert done.out.startswith("power: 3 problems are too few to tell two schemes apart")
     for piece in (
         "option 3",
         "Science 2, Law 1",
@@ -308,3 +308,12 @@ def test_the_power_of_the_papers_thousand_questions() -> None:
     assert "differ by 3.2 points or more" in said
     assert said.endswith("2 points take 2,551")
     assert power_statement(1) == "power: one problem compares nothing"
+
+
+def test_a_difference_larger_than_the_share_on_which_two_schemes_part_is_not_promised() -> None:
+    """Of 13 in 100 problems that are decided, all for one scheme would be 13 points: what 61 problems find."""
+    assert "differ by 12.9 points or more" in power_statement(61)
+    assert power_statement(60).startswith(
+        "power: 60 problems are too few to tell two schemes apart (80 % power"
+    )
+    assert power_statement(60).endswith("; 2 points take 2,551")
