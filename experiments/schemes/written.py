@@ -3,12 +3,14 @@
     cd experiments/schemes && python written.py ../../studies/FOLDER [--limit 120]
 
 Reads the folder that ``evolve-llm study study.toml`` made. Writes results/schemes.json, prints the table as Markdown.
+Arms that have not run to their end are left out, and named.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,17 @@ def read(folder: Path, limit: int | None) -> dict[str, Any]:
     study = read_study(HERE / "study.toml", limit)
     plan = read_plan(folder)
     assert plan is not None
-    data = results(study, folder, plan)
     where, seeds = study.places[0], study.seeds
+    done = tuple(
+        arm
+        for arm in study.arms
+        if all(
+            (path := run_folder(folder, where, arm, seed)).exists() and Run(path).complete for seed in seeds
+        )
+    )
+    left_out = [arm.name for arm in study.arms if arm not in done]
+    study = replace(study, arms=done)
+    data = {**results(study, folder, plan), "left_out": left_out}
     runs = {arm.name: [Run(run_folder(folder, where, arm, seed)) for seed in seeds] for arm in study.arms}
     base = study.arms[0].name
     for row in data["contrasts"]:
