@@ -15,13 +15,13 @@ FOLDER = Path(__file__).parents[2] / "experiments" / "fruit_fly"
 
 @pytest.fixture(scope="module")
 def ceiling() -> Any:
-    """experiments/fruit_fly/ceiling.py."""
+    """experiments/fruit_fly/ideal_fly.py."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
-        import ceiling as module
+        import ideal_fly as module
 
         yield module
-        for name in ("ceiling", "evaluate", "train", "curves", "bundles", "model", "optimizer", "rsa"):
+        for name in ("ideal_fly", "evaluate", "train", "curves", "bundles", "model", "optimizer", "rsa"):
             sys.modules.pop(name, None)
 
 

@@ -1,4 +1,4 @@
-"""What an ideal fly would reach: ``python experiments/fruit_fly/ceiling.py``; writes ``results/ceiling.json``.
+"""What an ideal fly would reach: ``python experiments/fruit_fly/ideal_fly.py``; writes ``results/ceiling.json``.
 
 It writes without a fault. Where one of its K candidates has opened a lock, it copies that key; elsewhere it draws a
 key from the true distribution (the hint for ``laziness`` of the locks), less those that its candidates have refuted.
