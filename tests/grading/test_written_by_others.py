@@ -339,9 +339,9 @@ def test_nothing_stated_is_no_answer(text: str) -> None:
     ids=lambda text: text[:12],
 )
 def test_no_reading_takes_more_than_a_moment(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()  # of this process: a busy machine is no fault of the reading
     stated(text)
     grader.quick(text, "5")
     grader.quick_canonical(text)
     grader.quick("5", text[:4000])
-    assert time.monotonic() - started < 3.0
+    assert time.process_time() - started < 3.0
