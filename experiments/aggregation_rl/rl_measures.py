@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -97,3 +98,20 @@ def training(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
                     found[f"{name}{kind}/{part}"] = round(statistics.fmean(values), 4)
     found["collapsed"] = found.get("entropy/standard/last", 1.0) < COLLAPSED
     return found
+
+
+def reading(run: Run) -> dict[str, list[float]]:
+    """Children of prompts with one right candidate: the share that is right, by its place from first to last."""
+    right: dict[int, list[bool]] = {}
+    for _, stored in run.populations(texts=False):
+        for before, after in itertools.pairwise(stored):
+            good = {one.uid for one in before.members if before.verdicts[one.uid].correct}
+            for child in after.members:
+                places = [place for place, parent in enumerate(child.parents) if parent in good]
+                if len(places) == 1:
+                    right.setdefault(places[0], []).append(after.verdicts[child.uid].correct)
+    some = [right[place] for place in sorted(right)]
+    return {
+        "right": [round(statistics.fmean(one), 3) for one in some],
+        "children": [len(one) for one in some],
+    }

@@ -2,8 +2,8 @@
 
 Trainings and runs lie under ``--runs``: what was interrupted goes on with the same command, and what is complete is not
 done again. ``--part I/N`` does a share of the trainings and evaluations, for N processes; without it everything is
-done, and results/FLY/results.json is written. ``--arms`` does some of the arms alone. ``--quick`` is a smoke run whose
-figures mean nothing.
+done, and results/FLY/results.json is written; ``--report`` writes it from what is complete so far. ``--arms`` does some
+of the arms alone. ``--quick`` is a smoke run whose figures mean nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from arms import ARMS, FLIES, SEEDS, Crossed, Fly, Tuning, batched_fly, machine, trained
-from rl_measures import at_tokens, curve, difference, ends, judged, training
+from rl_measures import at_tokens, curve, difference, ends, judged, reading, training
 
 from evolve_llm import Run, evolve
 from evolve_llm.train.measuring import Metrics
@@ -31,6 +31,11 @@ def evaluated(fly: Fly, runs: Path, name: str) -> Run:
     """RSA on the test problems."""
     weights = fly.weights if name == "reference" else runs / name
     return evolve(fly.test, "fly", batched_fly(weights), out=runs / f"test-{name}", **SHAPE)
+
+
+def complete(out: Path) -> bool:
+    """Whether a run is there and done."""
+    return (out / "run.json").is_file() and Run(out).complete
 
 
 def crossed(fly: Fly, runs: Path, name: str) -> Run:
@@ -54,19 +59,31 @@ def claims(finals: dict[str, list[list[float]]], arms: Sequence[str]) -> dict[st
 
 
 def report(fly: Fly, runs: Path, arms: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
-    """Everything that the preregistration asks for, from runs that are complete."""
+    """Everything that the preregistration asks for, from the runs that are complete."""
     own: dict[str, list[Run]] = {"reference": [evaluated(fly, runs, "reference")]}
-    told: dict[str, Any] = {"reference": {"curves": [curve(own["reference"][0])]}}
+    told: dict[str, Any] = {
+        "reference": {"curves": [curve(own["reference"][0])], "reading": [reading(own["reference"][0])]}
+    }
     for name in arms:
-        own[name] = [evaluated(fly, runs, f"{name}-{seed}") for seed in seeds]
-        cross = [ends(crossed(fly, runs, f"{name}-{seed}")) for seed in seeds]
-        lines = [Metrics(runs / f"{name}-{seed}").read() for seed in seeds]
+        had = [seed for seed in seeds if complete(runs / f"test-{name}-{seed}")]
+        if not had:
+            continue
+        own[name] = [Run(runs / f"test-{name}-{seed}") for seed in had]
+        lines = [Metrics(runs / f"{name}-{seed}").read() for seed in had]
         told[name] = {
+            "seeds": had,
             "curves": [curve(run) for run in own[name]],
-            "cross_end": [round(statistics.fmean(one), 4) for one in cross],
-            "cross_less_reference": difference(cross, [ends(own["reference"][0])]),
+            "reading": [reading(run) for run in own[name]],
             "training": [training(some) for some in lines],
         }
+        crosses = [seed for seed in had if complete(runs / f"cross-{name}-{seed}")]
+        if crosses:
+            cross = [ends(Run(runs / f"cross-{name}-{seed}")) for seed in crosses]
+            told[name] |= {
+                "cross_seeds": crosses,
+                "cross_end": [round(statistics.fmean(one), 4) for one in cross],
+                "cross_less_reference": difference(cross, [ends(own["reference"][0])]),
+            }
     finals = {name: [ends(run) for run in some] for name, some in own.items()}
     budget = min(one["tokens"][-1] for some in told.values() for one in some["curves"])
     equal = {name: [at_tokens(run, budget) for run in some] for name, some in own.items()}
@@ -99,6 +116,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/aggregation_rl"))
     parser.add_argument("--arms", default="", help="some of the arms, with commas between")
     parser.add_argument("--part", default="")
+    parser.add_argument("--report", action="store_true", help="of what is complete, without doing more")
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -111,6 +129,7 @@ def main() -> None:
     arms = asked.arms.split(",") if asked.arms else fly.arms
     part, parts = (int(one) for one in asked.part.split("/")) if asked.part else (0, 1)
     mine = [(seed, name) for seed in seeds for name in arms][part::parts]
+    mine = [] if asked.report else mine
     for seed, name in mine:
         trained(fly, runs, name, runs / f"{name}-{seed}", ARMS[name].settings(seed, tuning))
         evaluated(fly, runs, f"{name}-{seed}")

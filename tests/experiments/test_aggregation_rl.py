@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 from evolve_llm_problems.locks import LAZINESS, Lock
 
-from evolve_llm import evolve
+from evolve_llm import Run, evolve
 from evolve_llm.train.dataset import problems_of
 
 pytest.importorskip("torch")
@@ -33,6 +33,12 @@ def study() -> Iterator[dict[str, ModuleType]]:
     for name in set(sys.modules) - set(before):
         if any(str(one) in str(getattr(sys.modules[name], "__file__", None)) for one in FOLDERS):
             del sys.modules[name]
+
+
+def small_run(study: dict[str, ModuleType], folder: Path) -> Run:
+    """The fly itself, because a scripted model opens no lock."""
+    fly = study["arms"].batched_fly()
+    return evolve("locks?size=12", "fly", fly, generations=3, population=4, parents=2, out=folder / "run")
 
 
 def test_an_ideal_aggregator_copies_what_is_open_and_else_guesses_best(study: dict[str, ModuleType]) -> None:
@@ -66,13 +72,14 @@ def test_differences_are_paired_by_problem_and_told_by_seed(study: dict[str, Mod
 
 
 def test_a_run_is_read_at_a_number_of_tokens(study: dict[str, ModuleType], tmp_path: Path) -> None:
-    run = evolve(
-        "locks?size=4", "fly", "scripted", generations=3, population=4, parents=2, out=tmp_path / "run"
-    )
+    run = small_run(study, tmp_path)
     shares, tokens = study["rl_measures"].progress(run)
     rows = [row.plain() for row in run.generations()]
-    assert [sum(some) / 4 for some in zip(*shares, strict=True)] == pytest.approx([r["pass@1"] for r in rows])
-    spent = [(row["prompt_tokens"] + row["completion_tokens"]) / 4 for row in rows]
+    assert [sum(some) / 12 for some in zip(*shares, strict=True)] == pytest.approx(
+        [r["pass@1"] for r in rows]
+    )
+    assert 0 < rows[0]["pass@1"] < rows[-1]["pass@1"]
+    spent = [(row["prompt_tokens"] + row["completion_tokens"]) / 12 for row in rows]
     assert tokens == pytest.approx([sum(spent[: place + 1]) for place in range(3)])
     at = study["rl_measures"]._at
     for budget, value in ((50, 0.2), (100, 0.2), (250, 0.3), (400, 0.4), (500, 0.5), (900, 0.6)):
@@ -107,3 +114,22 @@ def test_no_problem_decides_the_recipe_and_trains(study: dict[str, ModuleType]) 
     assert not sides[0] & (sides[1] | sides[2])
     assert not sides[1] & sides[2]
     assert study["sweep"].SEED not in study["arms"].SEEDS
+
+
+def test_reading_counts_children_of_exactly_one_right_candidate(
+    study: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    run = small_run(study, tmp_path)
+    found = study["rl_measures"].reading(run)
+    expected: dict[int, list[bool]] = {}
+    for _, stored in run.populations():
+        verdicts = {uid: verdict.correct for one in stored for uid, verdict in one.verdicts.items()}
+        for child in (one for some in stored[1:] for one in some.members):
+            right = [verdicts[uid] for uid in child.parents]
+            if sum(right) == 1:
+                expected.setdefault(right.index(True), []).append(verdicts[child.uid])
+    assert len(expected) == 2
+    assert found["children"] == [len(expected[place]) for place in sorted(expected)]
+    assert found["right"] == [
+        pytest.approx(sum(expected[place]) / len(expected[place]), abs=1e-3) for place in sorted(expected)
+    ]
