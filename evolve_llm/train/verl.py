@@ -20,6 +20,8 @@ def write_verl(data: Path, model: str, out: Path, settings: TrainSettings) -> st
     to 0.7). Raises UserError where the data were not written for verl or the folder holds something else, StoreError
     where it cannot be written.
     """
+    if settings.generations is not None:
+        raise UserError("populations are trained by TRL; for verl leave generations out")
     card = read_card(data)
     if not (data / "verl" / "train.parquet").is_file():
         raise UserError(

@@ -127,15 +127,16 @@ def test_thinking_is_no_answer() -> None:
 
 
 def test_metrics_are_told_by_kind() -> None:
-    replies = [Reply("standard", one, 4, False) for one in (1.0, 1.0, None, 0.0)]
-    replies += [Reply("aggregation", one, 8, one is None) for one in (1.0, None, None, None)]
-    found = by_kind(replies, 2)
+    replies = [
+        Reply("standard", one, 4, False, group)
+        for one, group in zip((1.0, 1.0, None, 0.0), "aabb", strict=True)
+    ]
+    replies += [Reply("aggregation", one, 8, one is None, "c") for one in (1.0, None, None, None)]
+    found = by_kind(replies)
     assert found["reward/standard"] == 2 / 3
     assert found["zero_variance/standard"] == 1.0
     assert found["zero_variance/aggregation"] == 1.0
-    assert (
-        by_kind([Reply("standard", one, 4, False) for one in (1.0, 0.0)], 2)["zero_variance/standard"] == 0.0
-    )
+    assert by_kind([Reply("standard", one, 4, False) for one in (1.0, 0.0)])["zero_variance/standard"] == 0.0
     assert (found["ungraded/standard"], found["truncated/aggregation"]) == (0.25, 0.75)
     assert found["tokens/aggregation"] == 8.0
 
