@@ -1,7 +1,7 @@
 """How much an aggregator could win on the prompts of an arm: ``python experiments/aggregation_rl/ceiling.py``.
 
 An ideal aggregator opens a lock that any of its candidates has opened. Of another it knows which keys are refuted, and
-takes the likeliest that is left: the hint (the first wheel), or one of the others. Writes results/ceiling.json.
+takes the likeliest that is left: the hint (the first wheel), or one of the others. Writes results/FLY/ceiling.json.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from arms import ARMS, machine, reference_run, rows_of
-from evolve_llm_problems.locks import LAZINESS, Lock, guesses, read_question
+from arms import ARMS, FLIES, machine, set_of
+from evolve_llm_problems.locks import Lock, guesses, read_question
 
 from evolve_llm.analysis.stats import ratio_interval
+from evolve_llm.train.formats import read_rows
 
-HERE = Path(__file__).parent
 
+def ideal(locks: Sequence[Lock], keys: Sequence[str], laziness: float) -> float:
+    """The chance that an ideal aggregator of candidates with these keys (one text each) opens all locks.
 
-def ideal(locks: Sequence[Lock], keys: Sequence[str]) -> float:
-    """The chance that an ideal aggregator of candidates with these keys (one text each) opens all locks."""
+    ``laziness`` is the share of locks that the hint opens.
+    """
     chance = 1.0
     for place, lock in enumerate(locks):
         tried = {int(one[place]) for one in keys if len(one) == len(locks)}
@@ -30,7 +32,7 @@ def ideal(locks: Sequence[Lock], keys: Sequence[str]) -> float:
             continue
         others = [key for key in range(10) if key not in tried and key != lock.wheels[0]]
         hint = lock.wheels[0] not in tried
-        guess = lock.wheels[0] if hint and LAZINESS > (1 - LAZINESS) / 9 else None
+        guess = lock.wheels[0] if hint and laziness > (1 - laziness) / 9 else None
         if guess is not None:
             chance *= float(lock.key() == guess)
         else:
@@ -64,10 +66,10 @@ def by_problem(rows: Sequence[dict[str, Any]], values: Sequence[float]) -> list[
     return [(sum(some), float(len(some))) for some in found.values()]
 
 
-def ceiling(rows: Sequence[dict[str, Any]], reference: Sequence[float]) -> dict[str, Any]:
+def ceiling(rows: Sequence[dict[str, Any]], reference: Sequence[float], laziness: float) -> dict[str, Any]:
     """Ideal, hint and reference on aggregation rows. ``reference``: the share of its right replies to each row."""
     locks = [read_question(row["question"]) for row in rows]
-    best = [ideal(some, shown(row)) for some, row in zip(locks, rows, strict=True)]
+    best = [ideal(some, shown(row), laziness) for some, row in zip(locks, rows, strict=True)]
     hint = [hinted(some) for some in locks]
     found = {
         "rows": len(rows),
@@ -86,21 +88,25 @@ def main() -> None:
     from base_rates import asked_of, batched_fly, right
 
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fly", choices=FLIES, default="fly")
     parser.add_argument("--runs", type=Path, default=Path("runs/aggregation_rl"))
     parser.add_argument("--replies", type=int, default=8)
     asked = parser.parse_args()
     begun = time.monotonic()
-    run = reference_run(asked.runs)
+    fly = FLIES[asked.fly]
+    runs = fly.runs(asked.runs)
     said: dict[str, Any] = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "arms": {}}
     for name, arm in ARMS.items():
+        data = set_of(fly, runs, name)  # all sets are made here, before several processes want them
         if arm.drawing is None:
             continue
-        rows = [row for row in rows_of(run, arm) if row["kind"] == "aggregation"]
-        replies = asked_of(batched_fly())(rows, asked.replies)
-        said["arms"][name] = ceiling(rows, right(rows, replies, asked.replies))
+        rows = [row for row in read_rows(data) if row["kind"] == "aggregation"]
+        replies = asked_of(batched_fly(fly.weights))(rows, asked.replies)
+        said["arms"][name] = ceiling(rows, right(rows, replies, asked.replies), fly.laziness)
         print(name, json.dumps(said["arms"][name]), flush=True)
     said["seconds"] = round(time.monotonic() - begun)
-    (HERE / "results" / "ceiling.json").write_text(json.dumps(said, indent=1) + "\n")
+    fly.results.mkdir(parents=True, exist_ok=True)
+    (fly.results / "ceiling.json").write_text(json.dumps(said, indent=1) + "\n")
 
 
 if __name__ == "__main__":
