@@ -64,7 +64,7 @@ def test_a_training_that_cannot_be_is_refused_with_exit_code_2(cli: Cli, run: st
         done = cli("train", data, "--model", "fly", "--out", out, *flags)
         assert (done.code, said in done.err) == (2, True), done.err
     assert not Path(out).exists()
-    assert "is not a training set" in cli("train", run, "--model", "fly", "--out", out).err
+    assert "is a run; make a training set of it" in cli("train", run, "--model", "fly", "--out", out).err
 
 
 def test_what_cannot_be_is_said_with_exit_code_2(cli: Cli, run: str, tmp_path: Path) -> None:
