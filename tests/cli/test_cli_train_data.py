@@ -32,7 +32,7 @@ def test_a_training_set_is_made_and_told(cli: Cli, run: str, tmp_path: Path) -> 
     assert [json.loads(line)["kind"] for line in lines[:2]] == ["standard", "aggregation"]
     card = cli("train-data", run, "--out", str(out), "--force", "--json", "--test-share", "0").json
     assert set(card) == {
-        "format", "evolve-llm", "run", "settings", "splits", "run_curve", "checked", "left_out"
+        "format", "evolve-llm", "run", "settings", "preset", "splits", "run_curve", "checked", "left_out"
     }  # fmt: skip
     assert card["splits"]["test"]["rows"] == 0
     assert not (out / "data" / "test.jsonl").exists()
