@@ -103,12 +103,13 @@ def script(data: Path, model: str, out: Path, settings: TrainSettings, max_token
             "actor_rollout_ref.model.lora_rank": settings.lora,
             "actor_rollout_ref.model.lora_alpha": settings.lora_alpha or 2 * settings.lora,
             "actor_rollout_ref.model.target_modules": "all-linear",
+            "actor_rollout_ref.rollout.load_format": "safetensors",  # vLLM's base; verl asks for it with LoRA
         }
     lines = [f"    {shlex.quote(f'{key}={value}')} \\" for key, value in arguments.items()]
     return "\n".join(
         [
             "#!/bin/sh",
-            "# Made by evolve-llm train --algorithm verl. Needs verl and evolve-llm on every node.",
+            "# Made by evolve-llm train --algorithm verl. Needs verl, transformers<5 and evolve-llm on every node.",
             "# N_GPUS (a node) and N_NODES say where it runs.",
             _VERSION,
             "python3 -m verl.trainer.main_ppo \\",

@@ -2,7 +2,8 @@
 
 Each FOLDER is an unpacked verl, such as ``pip download --no-deps verl==0.6.1`` and ``python -m zipfile -e`` give. Its
 configuration is composed with our options by hydra, as verl does at its start, without verl, torch or a GPU. Needs
-hydra-core. Prints, a line a folder, the options that do not exist there; ends with 1 where there are any.
+hydra-core beside evolve-llm, which pip installs with ANTLR 4.9, an old one that our grading can use too. Prints, a line
+a folder, the options that do not exist there; ends with 1 where there are any.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ def options() -> list[str]:
 
 def missing(folder: Path, wanted: Sequence[str]) -> list[str]:
     """The options that the verl in a folder does not have. Raises FileNotFoundError where there is no verl."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import ConfigCompositionException
-
     config = folder / "verl" / "trainer" / "config"
     if not (config / "ppo_trainer.yaml").is_file():
         raise FileNotFoundError(f"no verl/trainer/config/ppo_trainer.yaml in {folder}")
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import ConfigCompositionException
+
     found = []
     with initialize_config_dir(str(config.resolve()), version_base=None):
         for option in wanted:

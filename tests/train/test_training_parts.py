@@ -264,9 +264,11 @@ def test_the_command_for_a_cluster(words: Run, tmp_path: Path) -> None:
         "actor_rollout_ref.model.path=Qwen/Qwen3-4B-Instruct-2507", f"{data}/verl/train.parquet",
     ):  # fmt: skip
         assert part in text, part
+    assert "load_format" not in text
     changed = write_verl(data, "m", tmp_path / "out", train_settings("rsa-rl", {"beta": 0.1, "lora": 16}))
     assert "algorithm.use_kl_in_reward=True" in changed
     assert "actor_rollout_ref.model.lora_rank=16" in changed
+    assert "actor_rollout_ref.rollout.load_format=safetensors" in changed
     scope: dict[str, object] = {}
     exec((tmp_path / "out" / "reward.py").read_text(), scope)
     assert scope["compute_score"] is compute_score
