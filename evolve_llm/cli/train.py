@@ -49,6 +49,12 @@ def train(
     adapter: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="A LoRA adapter to go on from.", show_default=False)
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The templates that the run had, for populations.", show_default=False
+        ),
+    ] = None,
     track: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,7 +70,9 @@ def train(
 ) -> None:
     """Train a model on standard and aggregation prompts, half of every batch each. Rewards come from our graders.
 
-    The same command goes on from the last checkpoint. Needs pip install "evolve-llm[train]".
+    With --set generations=2 (or 3) whole populations are evolved in every step, by the model that is trained.
+
+    The same command goes on from the last checkpoint. Needs the extra "train" of the package.
     """
     from evolve_llm.nouns.errors import UserError
     from evolve_llm.train.settings import train_settings
@@ -102,6 +110,7 @@ def train(
             settings,
             algorithm="grpo" if algorithm == "grpo" else "rloo",
             adapter=adapter,
+            prompts=prompts,
             unsafe_local=unsafe_local,
             on_step=after,
         )

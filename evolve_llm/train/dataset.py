@@ -112,6 +112,7 @@ async def _made(source: Source, recipe: Recipe) -> TrainingSet:
         if backend is not None:
             await backend.close()
     described = card(source, rows, {"train": train, "test": test}, _settings(recipe, drawing, prompter))
+    described["preset"] = scheme.preset.plain()
     described["checked"] = {"prompts_equal_to_the_run": maker.verified, "test_sets": list(recipe.tests)}
     described["left_out"] = {
         "problems_without_reference": source.without_reference,

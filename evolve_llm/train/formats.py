@@ -91,10 +91,7 @@ def read_rows(folder: str | Path, name: str = "train") -> list[dict[str, Any]]:
     Raises UserError where the folder is no training set, or a line cannot be read.
     """
     path = Path(folder)
-    if not (path / "card.json").is_file():
-        raise UserError(
-            f"{path} is not a training set (it has no card.json); make one with evolve-llm train-data"
-        )
+    _require_set(path)
     file = path / "data" / f"{name}.jsonl"
     if not file.is_file():
         return []
@@ -106,6 +103,7 @@ def read_rows(folder: str | Path, name: str = "train") -> list[dict[str, Any]]:
 
 def read_card(folder: str | Path) -> dict[str, Any]:
     """The data card of a folder. Raises UserError where it has none that can be read."""
+    _require_set(Path(folder))
     try:
         found: dict[str, Any] = json.loads((Path(folder) / "card.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -200,3 +198,15 @@ def verl_rows(rows: Sequence[Row], split: str) -> Iterator[dict[str, Any]]:
                 },
             },
         }  # fmt: skip
+
+
+def _require_set(path: Path) -> None:
+    """Raises UserError where a path is no training set, saying what it is instead."""
+    if (path / "card.json").is_file():
+        return
+    if (path / "run.json").is_file():
+        raise UserError(
+            f"{path} is a run; make a training set of it: evolve-llm train-data {path} --out FOLDER"
+        )
+    what = "is not a training set (it has no card.json)" if path.exists() else "does not exist"
+    raise UserError(f"{path} {what}; make a training set with evolve-llm train-data")

@@ -20,6 +20,7 @@ from evolve_llm.train import checkpoints
 from evolve_llm.train.measuring import Metrics, Reply, by_kind
 from evolve_llm.train.models import HINT, Base
 from evolve_llm.train.ordering import KINDS, in_turn
+from evolve_llm.train.populations.rollout import Populations
 from evolve_llm.train.rewards import Rewards
 from evolve_llm.train.settings import Algorithm, TrainSettings
 
@@ -29,7 +30,8 @@ COLUMNS = ("kind", "problem", "question", "format", "grader", "reference", "meta
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One training. ``rows`` are plain rows, ``max_tokens`` the longest reply."""
+    """One training. ``rows`` are plain rows, ``max_tokens`` the longest reply, ``populations`` what evolves in a step
+    where that is what is trained on."""
 
     rows: Sequence[dict[str, Any]]
     base: Base
@@ -39,6 +41,7 @@ class Job:
     max_tokens: int
     out: Path
     adapter: Path | None = None
+    populations: Populations | None = None
 
 
 def learn(job: Job, rewards: Rewards, on_step: Callable[[dict[str, Any]], None] | None = None) -> Any:
@@ -109,10 +112,16 @@ def trainer_of(
             import trl
 
             kinds = {"rloo": (trl.RLOOTrainer, trl.RLOOConfig), "grpo": (trl.GRPOTrainer, trl.GRPOConfig)}
+            if (
+                job.populations is not None
+            ):  # only this one takes a function that samples; its loss is made RLOO's
+                kinds["rloo"] = kinds["grpo"]
     except ImportError as error:
         raise UserError(f"training needs trl and peft: {HINT}") from error
     settings = job.settings
     wanted = KINDS if settings.kinds == "both" else (settings.kinds,)
+    if job.populations is not None:
+        wanted = ("standard",)  # one row a problem
     kinds_of_rows = [row["kind"] for row in job.rows]
     order = in_turn(kinds_of_rows, settings.prompts, settings.steps, settings.seed, wanted)
     table = datasets.Dataset.from_list([_shown(row) for row in job.rows]).select(order)
@@ -132,13 +141,21 @@ def trainer_of(
         )
     trainer_class, config_class = kinds[job.algorithm]
     watched = Watched(rewards, settings.rollouts, set(_ends(model, job.tokenizer)))
-    trainer = _by_kind(trainer_class, watched)(
+    trainer_class = _by_kind(trainer_class, watched)
+    further: dict[str, Any] = {}
+    reward: Callable[..., list[float | None]] = watched.reward
+    if job.populations is not None:
+        from evolve_llm.train.populations.trainer import evolving
+
+        trainer_class, reward, further = evolving(trainer_class, job.populations, watched)
+    trainer = trainer_class(
         model=model,
-        reward_funcs=watched.reward,
+        reward_funcs=reward,
         args=config_class(**_arguments(job)),
         train_dataset=table,
         processing_class=job.tokenizer,
         peft_config=lora,
+        **further,
     )
     trainer.add_callback(_callback(job, metrics, watched, on_step))
     trainer.remove_callback(PrinterCallback)
@@ -169,7 +186,7 @@ def _arguments(job: Job) -> dict[str, Any]:
         "output_dir": str(job.out / checkpoints.FOLDER),
         "per_device_train_batch_size": at_once,
         "gradient_accumulation_steps": settings.replies // at_once,
-        "num_generations": settings.rollouts,
+        "num_generations": settings.replies_each,
         "max_steps": settings.steps,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant_with_warmup" if settings.warmup else "constant",
@@ -194,6 +211,8 @@ def _arguments(job: Job) -> dict[str, Any]:
         "gradient_checkpointing": gpu,
         "disable_tqdm": True,
     }
+    if job.populations is not None:
+        arguments |= {"loss_type": "luspo", "scale_rewards": "none"}  # a reply's sum over tokens, as in RLOO
     if settings.vllm == "colocate":
         arguments |= {
             "use_vllm": True,
@@ -217,17 +236,20 @@ class Watched:
         self.ends = ends
         self.replies: list[Reply] = []
         self.entropies: dict[str, list[float]] = {}
+        self.further: dict[str, float] = {}
 
     def reward(
         self, completions: Sequence[Any], completion_ids: Sequence[Sequence[int]], **columns: Any
     ) -> list[float | None]:
-        """The rewards of replies, one for each."""
+        """The rewards of replies, one for each. Their groups are told by a column, or are of ``rollouts`` in turn."""
         texts = [one if isinstance(one, str) else one[-1]["content"] for one in completions]
         rows = [{name: columns[name][place] for name in COLUMNS} for place in range(len(texts))]
         verdicts: list[Verdict] = self.rewards.verdicts(rows, texts)
         values = self.rewards.values(verdicts)
-        for row, value, ids in zip(rows, values, completion_ids, strict=True):
-            self.replies.append(Reply(row["kind"], value, len(ids), not ids or ids[-1] not in self.ends))
+        groups = columns.get("group") or [str(place // self.rollouts) for place in range(len(texts))]
+        for row, value, ids, group in zip(rows, values, completion_ids, groups, strict=True):
+            cut = not ids or ids[-1] not in self.ends
+            self.replies.append(Reply(row["kind"], value, len(ids), cut, group))
         return values
 
     def entropy(self, kind: str, values: Sequence[float]) -> None:
@@ -236,9 +258,9 @@ class Watched:
 
     def measured(self) -> dict[str, float]:
         """The metrics of what was seen since the last call."""
-        found = by_kind(self.replies, self.rollouts) if self.replies else {}
+        found = by_kind(self.replies) | self.further
         found |= {f"entropy/{kind}": sum(some) / len(some) for kind, some in self.entropies.items() if some}
-        self.replies, self.entropies = [], {}
+        self.replies, self.entropies, self.further = [], {}, {}
         return found
 
 
@@ -263,10 +285,13 @@ def _by_kind(trainer_class: Any, watched: Watched) -> Any:
         def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
             loss = super()._compute_loss(model, inputs)
             if self._entropies is not None:
-                mask = inputs["completion_mask"]
-                mean = (self._entropies.detach() * mask).sum(1) / mask.sum(1).clamp(min=1)
+                mask = inputs["completion_mask"] * inputs.get(
+                    "tool_mask", 1
+                )  # rows that only fill up have no tokens
+                tokens = mask.sum(1)
+                mean = (self._entropies.detach() * mask).sum(1) / tokens.clamp(min=1)
                 for kind, wanted in (("standard", False), ("aggregation", True)):
-                    watched.entropy(kind, mean[inputs["aggregation"] == wanted].tolist())
+                    watched.entropy(kind, mean[(inputs["aggregation"] == wanted) & (tokens > 0)].tolist())
             return loss
 
     return ByKind

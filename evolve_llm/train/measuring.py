@@ -17,16 +17,20 @@ FILE = "metrics.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a step's metrics need of one reply. ``reward`` is None where it could not be graded."""
+    """What a step's metrics need of one reply. ``reward`` is None where it could not be graded.
+
+    ``group``: which replies are compared with one another.
+    """
 
     kind: str
     reward: float | None
     tokens: int
     truncated: bool
+    group: str = ""
 
 
-def by_kind(replies: Sequence[Reply], rollouts: int) -> dict[str, float]:
-    """The metrics of replies, which stand in groups of ``rollouts`` to one prompt, by kind and name.
+def by_kind(replies: Sequence[Reply]) -> dict[str, float]:
+    """The metrics of replies, by kind and name.
 
     ``zero_variance`` is the share of groups whose graded replies have all the same reward, so that nothing is learnt
     from them; ``ungraded`` and ``truncated`` are shares of replies.
@@ -34,7 +38,7 @@ def by_kind(replies: Sequence[Reply], rollouts: int) -> dict[str, float]:
     found: dict[str, float] = {}
     for kind in sorted({one.kind for one in replies}):
         some = [one for one in replies if one.kind == kind]
-        groups = [some[start : start + rollouts] for start in range(0, len(some), rollouts)]
+        groups = [[one for one in some if one.group == name] for name in sorted({one.group for one in some})]
         rewards = [one.reward for one in some if one.reward is not None]
         flat = sum(len({one.reward for one in group if one.reward is not None}) < 2 for group in groups)
         if rewards:

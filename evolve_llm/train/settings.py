@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from evolve_llm.backends.options import Options
 from evolve_llm.basics.nearest import did_you_mean
 from evolve_llm.nouns.errors import UserError
+from evolve_llm.train.populations.credit import Credit
 
 Algorithm = Literal["rloo", "grpo", "verl"]
 
@@ -21,12 +22,29 @@ class TrainSettings(Options):
     """Settings of a training, besides its data, its model and where it goes. A step is one update of the weights."""
 
     prompts: int = Field(
-        default=32, ge=2, description="prompts of a step, half of them standard, so an even number"
+        default=32,
+        ge=1,
+        description="prompts of a step, half of them standard, so an even number; with `generations`, its problems",
     )
     kinds: Literal["both", "standard", "aggregation"] = Field(
         default="both", description="both: half and half; one of them alone is a control"
     )
-    rollouts: int = Field(default=8, ge=2, description="replies to each prompt")
+    rollouts: int = Field(
+        default=8, ge=2, description="replies to each prompt; with `generations`, populations of each problem"
+    )
+    generations: int | None = Field(
+        default=None,
+        ge=2,
+        description="evolve populations of so many generations in every step; none: the prompts of the training set",
+    )
+    population: int = Field(default=8, ge=2, description="chains of a population")
+    parents: int | None = Field(default=None, ge=1, description="parents of a chain (K); none: the run's")
+    credit: Credit = Field(
+        default="lineage",
+        description="what a chain is rewarded for: `lineage`, the last members that descend from it; `population`, "
+        "all of them; `pool`, itself, and in generation 0 the best of `pass_k`",
+    )
+    pass_k: int | None = Field(default=None, ge=1, description="k of pass@k for `credit=pool`; none: K")
     steps: int = Field(default=100, ge=1, description="updates of the weights")
     learning_rate: float = Field(default=1e-5, gt=0, description="constant, after `warmup` steps")
     warmup: int = Field(default=0, ge=0, description="steps in which the learning rate grows")
@@ -59,12 +77,24 @@ class TrainSettings(Options):
 
     @model_validator(mode="after")
     def _halves(self) -> TrainSettings:
-        if self.prompts % 2 and self.kinds == "both":
-            raise ValueError(f"prompts must be even, half of them are standard prompts; got {self.prompts}")
+        if self.generations is None:
+            set_ = sorted(self.model_fields_set & {"population", "parents", "credit", "pass_k"})
+            if set_:
+                raise ValueError(f"{set_[0]} is a setting of populations; write generations=2 (or 3) too")
+            if self.prompts % 2 and self.kinds == "both":
+                raise ValueError(
+                    f"prompts must be even, half of them are standard prompts; got {self.prompts}"
+                )
+        elif self.kinds != "both":
+            raise ValueError("kinds chooses rows of the training set, and populations make their own prompts")
+        elif self.pass_k is not None and self.credit != "pool":
+            raise ValueError("pass_k is the k of pass@k; write credit=pool too")
+        elif self.pass_k is not None and self.pass_k >= (pool := self.population * self.rollouts):
+            raise ValueError(f"pass_k must be below the {pool} chains of a problem's pool, got {self.pass_k}")
         at_once = self.replies_at_once
-        if at_once is not None and self.prompts * self.rollouts % at_once:
+        if at_once is not None and self.replies % at_once:
             raise ValueError(
-                f"replies_at_once must divide the {self.prompts * self.rollouts} replies of a step, got {at_once}"
+                f"replies_at_once must divide the {self.replies} replies of a step, got {at_once}"
             )
         if self.lora_alpha is not None and self.lora is None:
             raise ValueError("lora_alpha is the scale of an adapter; write lora=RANK too")
@@ -73,7 +103,19 @@ class TrainSettings(Options):
     @property
     def replies(self) -> int:
         """Replies of a step."""
-        return self.prompts * self.rollouts
+        return self.prompts * self.replies_each
+
+    @property
+    def replies_each(self) -> int:
+        """Replies of a step to one prompt, or for one problem."""
+        return self.rollouts * (self.population * self.generations if self.generations else 1)
+
+    def described(self) -> dict[str, Any]:
+        """The settings that the trained weights depend on."""
+        left_out = {"replies_at_once", "save_every", "vllm", "vllm_memory"}
+        if self.generations is None:
+            left_out |= {"generations", "population", "parents", "credit", "pass_k"}
+        return self.model_dump(exclude=left_out)
 
 
 def recipes() -> dict[str, dict[str, Any]]:

@@ -43,6 +43,7 @@ def train(
     *,
     algorithm: Algorithm = "rloo",
     adapter: str | Path | None = None,
+    prompts: str | Path | None = None,
     unsafe_local: bool = False,
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> Trained:
@@ -55,6 +56,8 @@ def train(
         settings: How to train.
         algorithm: ``rloo`` or ``grpo``.
         adapter: A LoRA adapter of the model to go on from.
+        prompts: The folder of templates that the run of the training set was given, if any. Populations are
+            evolved with them.
         unsafe_local: Whether to grade without a sandbox if none is available.
         on_step: Called with the metrics of each step.
 
@@ -79,10 +82,24 @@ def train(
         check_adapter(given, base)
     tokenizer = tokenizer_of(base)
     max_tokens = chosen.max_tokens or int(card["settings"]["max_tokens"])
+    evolved = None
+    if chosen.generations is not None:
+        from evolve_llm.train.populations.preset import preset_of
+
+        if algorithm != "rloo":
+            raise UserError(
+                f"populations are credited by leave-one-out; --algorithm {algorithm} has no use for generations"
+            )
+        rows = [row for row in rows if row["kind"] == "standard"]  # one a problem
+        evolved = preset_of(card, chosen, max_tokens)
+    elif prompts is not None:
+        raise UserError("--prompts is for populations; the prompts of the training set are written already")
     check_lengths(
         prompt_lengths(tokenizer, rows), rows, max_tokens, window_of(base), chosen.max_prompt_tokens
     )
     described = _described(place, model, given, chosen, algorithm, max_tokens)
+    if evolved is not None:
+        described["preset"] = evolved.plain()
     target = Path(out)
     with Rewards(chosen.reward, workers=_workers(), unsafe_local=unsafe_local) as rewards:
         rewards.require([problem_of(row) for row in rows])
@@ -91,7 +108,12 @@ def train(
             from evolve_llm.train.learning import Job, learn
             from evolve_llm.train.result import save
 
-            job = Job(rows, base, tokenizer, chosen, algorithm, max_tokens, target, given)
+            populations = None
+            if evolved is not None:
+                from evolve_llm.train.populations.rollout import Populations
+
+                populations = Populations(evolved, chosen, target, None if prompts is None else Path(prompts))
+            job = Job(rows, base, tokenizer, chosen, algorithm, max_tokens, target, given, populations)
             trainer = learn(job, rewards, on_step)
             save(trainer, tokenizer, base, target)
             checkpoints.describe(target, described, done=True)
@@ -120,7 +142,7 @@ def _described(
         "data": digest,
         "run": read_card(data)["run"]["run"],
         "max_tokens": max_tokens,
-        "settings": settings.model_dump(exclude={"replies_at_once", "save_every", "vllm", "vllm_memory"}),
+        "settings": settings.described(),
     }
 
 

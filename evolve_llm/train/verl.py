@@ -12,14 +12,24 @@ from evolve_llm.train.settings import TrainSettings
 
 SCRIPT, REWARD = "train.sh", "reward.py"
 
+_VERSION = """python3 -c '
+from importlib.metadata import version
+found = version("verl")
+if found.split(".")[:2] not in (["0", "4"], ["0", "5"], ["0", "6"]):
+    raise SystemExit(f"this command is for verl 0.4 to 0.6, which grade a batch at once; this is verl {found}")
+' || exit 1"""
+
 
 def write_verl(data: Path, model: str, out: Path, settings: TrainSettings) -> str:
     """Write ``train.sh`` and ``reward.py`` to a new folder, and return the command.
 
     It is written for ``verl.trainer.main_ppo`` with ``custom_reward_function`` and the batch reward manager (verl 0.4
-    to 0.7). Raises UserError where the data were not written for verl or the folder holds something else, StoreError
-    where it cannot be written.
+    to 0.6; later ones grade each reply alone, and the script ends at once with them). Raises UserError where the data
+    were not written for verl, the settings are none for it, or the folder holds something else, and StoreError where
+    it cannot be written.
     """
+    if settings.generations is not None:
+        raise UserError("populations are trained by TRL; for verl leave generations out")
     card = read_card(data)
     if not (data / "verl" / "train.parquet").is_file():
         raise UserError(
@@ -93,13 +103,15 @@ def script(data: Path, model: str, out: Path, settings: TrainSettings, max_token
             "actor_rollout_ref.model.lora_rank": settings.lora,
             "actor_rollout_ref.model.lora_alpha": settings.lora_alpha or 2 * settings.lora,
             "actor_rollout_ref.model.target_modules": "all-linear",
+            "actor_rollout_ref.rollout.load_format": "safetensors",  # vLLM's base; verl asks for it with LoRA
         }
     lines = [f"    {shlex.quote(f'{key}={value}')} \\" for key, value in arguments.items()]
     return "\n".join(
         [
             "#!/bin/sh",
-            "# Made by evolve-llm train --algorithm verl. Needs verl and evolve-llm on every node.",
+            "# Made by evolve-llm train --algorithm verl. Needs verl, transformers<5 and evolve-llm on every node.",
             "# N_GPUS (a node) and N_NODES say where it runs.",
+            _VERSION,
             "python3 -m verl.trainer.main_ppo \\",
             *lines,
             '    trainer.n_gpus_per_node="${N_GPUS:-8}" \\',

@@ -43,19 +43,26 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A way to train. ``drawing`` is None for standard prompts alone."""
+    """A way to train. ``drawing`` is None for standard prompts alone.
+
+    ``evolved`` are the settings of populations that the model evolves itself, with as many chains a step.
+    """
 
     drawing: Drawing | None
+    evolved: dict[str, Any] | None = None
 
     def settings(self, seed: int, tuning: Tuning = Tuning()) -> TrainSettings:
-        """Equal for all arms but for the kinds of prompts."""
+        """Equal for all arms but for what is sampled in a step: 144 chains in all."""
+        sampled: dict[str, Any] = {"prompts": 12, "rollouts": 12}
+        if self.evolved is not None:
+            sampled = {"population": 6, "parents": 4, "rollouts": 2, **self.evolved}
+        elif self.drawing is None:
+            sampled["kinds"] = "standard"
         return TrainSettings(
-            prompts=12,
-            rollouts=12,
+            **sampled,
             steps=tuning.steps,
             learning_rate=tuning.learning_rate,
             beta=tuning.beta,
-            kinds="standard" if self.drawing is None else "both",
             seed=seed,
             save_every=25,
         )
@@ -65,6 +72,8 @@ ARMS = {
     "standard": Arm(None),
     "paper": Arm(Drawing((0,), (4,), "none")),
     "later": Arm(Drawing((0, 1, 2), (2, 4, 8), "mixed")),
+    "paragator": Arm(None, {"generations": 2, "prompts": 6, "credit": "pool"}),
+    "population": Arm(None, {"generations": 3, "prompts": 3, "population": 8, "credit": "lineage"}),
 }
 
 
@@ -80,7 +89,7 @@ class Fly:
     train: str
     test: str
     sweep: str | None = None
-    arms: tuple[str, ...] = tuple(ARMS)
+    arms: tuple[str, ...] = ("standard", "paper", "later")
 
     @property
     def weights(self) -> Path:
@@ -116,6 +125,7 @@ FLIES = {
         "locks?size=400&seed=11&split=train&laziness=0.5",
         "locks?size=200&seed=2026&laziness=0.5",
         "locks?size=120&seed=14&split=train&laziness=0.5",
+        tuple(ARMS),
     ),
 }
 

@@ -32,7 +32,7 @@ def test_a_training_set_is_made_and_told(cli: Cli, run: str, tmp_path: Path) -> 
     assert [json.loads(line)["kind"] for line in lines[:2]] == ["standard", "aggregation"]
     card = cli("train-data", run, "--out", str(out), "--force", "--json", "--test-share", "0").json
     assert set(card) == {
-        "format", "evolve-llm", "run", "settings", "splits", "run_curve", "checked", "left_out"
+        "format", "evolve-llm", "run", "settings", "preset", "splits", "run_curve", "checked", "left_out"
     }  # fmt: skip
     assert card["splits"]["test"]["rows"] == 0
     assert not (out / "data" / "test.jsonl").exists()
@@ -64,7 +64,7 @@ def test_a_training_that_cannot_be_is_refused_with_exit_code_2(cli: Cli, run: st
         done = cli("train", data, "--model", "fly", "--out", out, *flags)
         assert (done.code, said in done.err) == (2, True), done.err
     assert not Path(out).exists()
-    assert "is not a training set" in cli("train", run, "--model", "fly", "--out", out).err
+    assert "is a run; make a training set of it" in cli("train", run, "--model", "fly", "--out", out).err
 
 
 def test_what_cannot_be_is_said_with_exit_code_2(cli: Cli, run: str, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from evolve_llm.train.dataset import problems_of
 pytest.importorskip("torch")
 
 ROOT = Path(__file__).parents[2] / "experiments"
+NAMES = ("arms", "ceiling", "run", "sweep", "on_a_gpu", "rl_measures")
 FOLDERS = (ROOT / "aggregation_rl", ROOT / "fruit_fly")
 
 
@@ -26,9 +27,20 @@ def study() -> Iterator[dict[str, ModuleType]]:
     """Its modules; their short names are forgotten afterwards, because other studies have them too."""
     path, before = list(sys.path), dict(sys.modules)
     sys.path[:0] = [str(one) for one in FOLDERS]
-    for name in ("arms", "run", "ceiling", "sweep", "base_rates", "batched", "sampling", "bundles", "model"):
+    for name in (
+        "arms",
+        "run",
+        "ceiling",
+        "sweep",
+        "on_a_gpu",
+        "base_rates",
+        "batched",
+        "sampling",
+        "bundles",
+        "model",
+    ):
         sys.modules.pop(name, None)
-    yield {name: importlib.import_module(name) for name in ("arms", "ceiling", "run", "sweep", "rl_measures")}
+    yield {name: importlib.import_module(name) for name in NAMES}
     sys.path[:] = path
     for name in set(sys.modules) - set(before):
         if any(str(one) in str(getattr(sys.modules[name], "__file__", None)) for one in FOLDERS):
@@ -133,3 +145,12 @@ def test_reading_counts_children_of_exactly_one_right_candidate(
     assert found["right"] == [
         pytest.approx(sum(expected[place]) / len(expected[place]), abs=1e-3) for place in sorted(expected)
     ]
+
+
+def test_every_arm_samples_as_many_chains_a_step(study: dict[str, ModuleType]) -> None:
+    arms, on_a_gpu = study["arms"], study["on_a_gpu"]
+    for name, arm in arms.ARMS.items():
+        assert arm.settings(0).replies == 144
+        wide = on_a_gpu.settings_of(name, arms.Tuning())
+        assert (wide.replies, wide.bf16, wide.learning_rate) == (768, False, arm.settings(0).learning_rate)
+        assert (wide.generations, wide.kinds) == (arm.settings(0).generations, arm.settings(0).kinds)

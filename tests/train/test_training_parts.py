@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,15 +129,16 @@ def test_thinking_is_no_answer() -> None:
 
 
 def test_metrics_are_told_by_kind() -> None:
-    replies = [Reply("standard", one, 4, False) for one in (1.0, 1.0, None, 0.0)]
-    replies += [Reply("aggregation", one, 8, one is None) for one in (1.0, None, None, None)]
-    found = by_kind(replies, 2)
+    replies = [
+        Reply("standard", one, 4, False, group)
+        for one, group in zip((1.0, 1.0, None, 0.0), "aabb", strict=True)
+    ]
+    replies += [Reply("aggregation", one, 8, one is None, "c") for one in (1.0, None, None, None)]
+    found = by_kind(replies)
     assert found["reward/standard"] == 2 / 3
     assert found["zero_variance/standard"] == 1.0
     assert found["zero_variance/aggregation"] == 1.0
-    assert (
-        by_kind([Reply("standard", one, 4, False) for one in (1.0, 0.0)], 2)["zero_variance/standard"] == 0.0
-    )
+    assert by_kind([Reply("standard", one, 4, False) for one in (1.0, 0.0)])["zero_variance/standard"] == 0.0
     assert (found["ungraded/standard"], found["truncated/aggregation"]) == (0.25, 0.75)
     assert found["tokens/aggregation"] == 8.0
 
@@ -261,9 +264,11 @@ def test_the_command_for_a_cluster(words: Run, tmp_path: Path) -> None:
         "actor_rollout_ref.model.path=Qwen/Qwen3-4B-Instruct-2507", f"{data}/verl/train.parquet",
     ):  # fmt: skip
         assert part in text, part
+    assert "load_format" not in text
     changed = write_verl(data, "m", tmp_path / "out", train_settings("rsa-rl", {"beta": 0.1, "lora": 16}))
     assert "algorithm.use_kl_in_reward=True" in changed
     assert "actor_rollout_ref.model.lora_rank=16" in changed
+    assert "actor_rollout_ref.rollout.load_format=safetensors" in changed
     scope: dict[str, object] = {}
     exec((tmp_path / "out" / "reward.py").read_text(), scope)
     assert scope["compute_score"] is compute_score
@@ -272,6 +277,34 @@ def test_the_command_for_a_cluster(words: Run, tmp_path: Path) -> None:
     write(training_set(words.path, Recipe(Drawing((0,), (3,)))), tmp_path / "plain", ["jsonl"])
     with pytest.raises(UserError, match=r"has no verl/train.parquet"):
         write_verl(tmp_path / "plain", "m", tmp_path / "new", train_settings("rsa-rl"))
+
+
+@pytest.mark.parametrize(("found", "refused"), [("0.6.1", False), ("0.7.0", True)])
+def test_the_command_for_verl_ends_at_once_with_a_verl_it_is_not_for(
+    words: Run, tmp_path: Path, found: str, refused: bool
+) -> None:
+    data = tmp_path / "set"
+    write(training_set(words.path, Recipe(Drawing((0,), (2,), "none"), test_share=0.0)), data)
+    write_verl(data, "m", tmp_path / "out", train_settings("rsa-rl"))
+    verl = tmp_path / "site" / "verl"
+    (verl / "trainer").mkdir(parents=True)
+    (verl / "trainer" / "main_ppo.py").write_text("import sys; print(len(sys.argv), 'options')")
+    about = tmp_path / "site" / f"verl-{found}.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: verl\nVersion: {found}\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(sys.executable)
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(tmp_path / "site")}
+    ended = subprocess.run(
+        ["sh", str(tmp_path / "out" / "train.sh")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode != 0) is refused
+    assert ("this is verl 0.7.0" in ended.stderr) is refused
+    assert ("options" in ended.stdout) is not refused
 
 
 def test_the_reward_function_for_verl(words: Run, tmp_path: Path) -> None:

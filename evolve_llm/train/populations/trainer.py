@@ -1,0 +1,71 @@
+"""TRL's GRPOTrainer, whose replies are the chains of populations and whose advantages are ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evolve_llm.nouns.errors import UserError
+from evolve_llm.train.populations.rollout import Populations
+from evolve_llm.train.populations.sampler import Ids, TrainedModel
+
+if TYPE_CHECKING:
+    from evolve_llm.train.learning import Watched
+
+
+def evolving(
+    trainer_class: Any, populations: Populations, watched: Watched
+) -> tuple[Any, Callable[..., list[float | None]], dict[str, Any]]:
+    """A trainer class, its reward function, and the further arguments it is made with."""
+    import torch
+
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func may change: tests/train would tell
+    logging.getLogger("trl.trainer.grpo_trainer").setLevel(
+        logging.ERROR
+    )  # the loss is RLOO's, not that paper's
+
+    class Evolving(trainer_class):  # type: ignore[misc]
+        rows: Sequence[dict[str, Any]] = ()
+
+        def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+            if self.accelerator.num_processes > 1:
+                raise UserError(
+                    "populations are trained in one process; train on the prompts of a training set for more"
+                )
+            self.rows = inputs
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            ours = torch.tensor(populations.advantages(), dtype=output["advantages"].dtype)
+            output["advantages"] = ours.to(output["advantages"].device)
+            if populations.end is not None:
+                watched.further["reward/end"] = populations.end
+            return output
+
+    def rollout(_: list[Any], trainer: Any) -> dict[str, Any]:
+        return populations.rollout(trainer.rows, model_of(trainer, watched.ends), trainer.state.global_step)
+
+    def reward(completions: list[Any], completion_ids: list[Ids], **columns: Any) -> list[float | None]:
+        return populations.reward(
+            watched.reward, {**columns, "completions": completions, "completion_ids": completion_ids}
+        )
+
+    return Evolving, reward, {"rollout_func": rollout}
+
+
+def model_of(trainer: Any, ends: set[int]) -> TrainedModel:
+    """The model of a trainer as a backend; it samples as the trainer would, by vLLM where that is set up."""
+
+    def tokenize(conversations: list[list[dict[str, str]]]) -> list[Ids]:
+        ids, _, _ = trainer._tokenize_prompts(conversations)
+        return [list(map(int, one)) for one in ids]
+
+    def sample(prompts: list[Ids]) -> tuple[list[Ids], list[list[float]] | None]:
+        found, logprobs = trainer._generate_single_turn(prompts, None, {}, 1)
+        return [list(map(int, one)) for one in found], logprobs
+
+    def decode(ids: Ids) -> str:
+        return str(trainer.processing_class.decode(ids, skip_special_tokens=True))
+
+    window = getattr(trainer.model.config, "max_position_embeddings", None)
+    return TrainedModel(tokenize, sample, decode, ends, int(window) if window else None)
