@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,9 @@ def evolving(
     """A trainer class, its reward function, and the further arguments it is made with."""
     import torch
 
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func may change: tests/train would tell
+    warnings.filterwarnings(
+        "ignore", message="You are using 'rollout_func'"
+    )  # it may change: tests/train would tell
     logging.getLogger("trl.trainer.grpo_trainer").setLevel(
         logging.ERROR
     )  # the loss is RLOO's, not that paper's
