@@ -145,18 +145,19 @@ def trainer_of(
     further: dict[str, Any] = {}
     reward: Callable[..., list[float | None]] = watched.reward
     if job.populations is not None:
-        from evolve_llm.train.populations.trainer import evolving
+        from evolve_llm.train.populations.trainer import evolving, made_quietly
 
         trainer_class, reward, further = evolving(trainer_class, job.populations, watched)
-    trainer = trainer_class(
-        model=model,
-        reward_funcs=reward,
-        args=config_class(**_arguments(job)),
-        train_dataset=table,
-        processing_class=job.tokenizer,
-        peft_config=lora,
-        **further,
-    )
+    with nullcontext() if job.populations is None else made_quietly():
+        trainer = trainer_class(
+            model=model,
+            reward_funcs=reward,
+            args=config_class(**_arguments(job)),
+            train_dataset=table,
+            processing_class=job.tokenizer,
+            peft_config=lora,
+            **further,
+        )
     trainer.add_callback(_callback(job, metrics, watched, on_step))
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)

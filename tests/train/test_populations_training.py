@@ -172,6 +172,8 @@ def test_what_populations_cannot_be_trained_with_is_refused(locks: Path, tmp_pat
     from evolve_llm.train.verl import write_verl
 
     chosen = TrainSettings(**SMALL)
+    with pytest.raises(UserError, match="window"):  # the prompts of generation 1 are longer than 10 tokens
+        train(locks, "fly", tmp_path / "c", TrainSettings(**SMALL, max_prompt_tokens=10))
     with pytest.raises(UserError, match="leave-one-out"):
         train(locks, "fly", tmp_path / "a", chosen, algorithm="grpo")
     with pytest.raises(UserError, match="--prompts is for populations"):

@@ -51,6 +51,12 @@ class Populations:
         self._advantages: list[float] = []
         self.end: float | None = None
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens of a prompt and its reply together, where ``max_prompt_tokens`` was set."""
+        longest = self.settings.max_prompt_tokens
+        return None if longest is None else longest + self.preset.sampling.max_tokens
+
     def rollout(self, inputs: Sequence[dict[str, Any]], model: TrainedModel, step: int) -> dict[str, Any]:
         """Evolve the populations of a step, and return its chains as TRL wants them.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evolve_llm.nouns.errors import UserError
@@ -20,13 +21,6 @@ def evolving(
 ) -> tuple[Any, Callable[..., list[float | None]], dict[str, Any]]:
     """A trainer class, its reward function, and the further arguments it is made with."""
     import torch
-
-    warnings.filterwarnings(
-        "ignore", message="You are using 'rollout_func'"
-    )  # it may change: tests/train would tell
-    logging.getLogger("trl.trainer.grpo_trainer").setLevel(
-        logging.ERROR
-    )  # the loss is RLOO's, not that paper's
 
     class Evolving(trainer_class):  # type: ignore[misc]
         rows: Sequence[dict[str, Any]] = ()
@@ -45,7 +39,8 @@ def evolving(
             return output
 
     def rollout(_: list[Any], trainer: Any) -> dict[str, Any]:
-        return populations.rollout(trainer.rows, model_of(trainer, watched.ends), trainer.state.global_step)
+        model = model_of(trainer, watched.ends, populations.longest)
+        return populations.rollout(trainer.rows, model, trainer.state.global_step)
 
     def reward(completions: list[Any], completion_ids: list[Ids], **columns: Any) -> list[float | None]:
         return populations.reward(
@@ -55,8 +50,26 @@ def evolving(
     return Evolving, reward, {"rollout_func": rollout}
 
 
-def model_of(trainer: Any, ends: set[int]) -> TrainedModel:
-    """The model of a trainer as a backend; it samples as the trainer would, by vLLM where that is set up."""
+@contextlib.contextmanager
+def made_quietly() -> Iterator[None]:
+    """Make the trainer without TRL's warnings: that ``rollout_func`` may change, which tests/train would tell, and
+    that the loss is not all that a paper has, which is so because it is RLOO's."""
+    logger = logging.getLogger("trl.trainer.grpo_trainer")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def model_of(trainer: Any, ends: set[int], longest: int | None) -> TrainedModel:
+    """The model of a trainer as a backend; it samples as the trainer would, by vLLM where that is set up.
+
+    ``longest`` is the most tokens of a prompt and its reply, where that is less than the model's window.
+    """
 
     def tokenize(conversations: list[list[dict[str, str]]]) -> list[Ids]:
         ids, _, _ = trainer._tokenize_prompts(conversations)
@@ -69,5 +82,5 @@ def model_of(trainer: Any, ends: set[int]) -> TrainedModel:
     def decode(ids: Ids) -> str:
         return str(trainer.processing_class.decode(ids, skip_special_tokens=True))
 
-    window = getattr(trainer.model.config, "max_position_embeddings", None)
-    return TrainedModel(tokenize, sample, decode, ends, int(window) if window else None)
+    limits = [one for one in (getattr(trainer.model.config, "max_position_embeddings", None), longest) if one]
+    return TrainedModel(tokenize, sample, decode, ends, min(map(int, limits), default=None))
