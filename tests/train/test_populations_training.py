@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from train_helpers import Stopped, stop_after
 
 from evolve_llm import Run, evolve
 from evolve_llm.nouns.address import Address
@@ -128,16 +129,9 @@ def test_a_training_on_populations_resumes_exactly_and_leaves_its_last_step_as_a
 ) -> None:
     from evolve_llm.train.training import train
 
-    class Stopped(Exception):  # noqa: N818 - plays a kill
-        pass
-
-    def stop(line: dict[str, Any]) -> None:
-        if line["step"] == 2:
-            raise Stopped
-
     whole = train(locks, "fly", tmp_path / "whole", TrainSettings(**SMALL))
     with pytest.raises(Stopped):
-        train(locks, "fly", tmp_path / "cut", TrainSettings(**SMALL), on_step=stop)
+        train(locks, "fly", tmp_path / "cut", TrainSettings(**SMALL), on_step=stop_after(2))
     resumed = train(locks, "fly", tmp_path / "cut", TrainSettings(**SMALL))
     assert (whole.out / "model.safetensors").read_bytes() == (resumed.out / "model.safetensors").read_bytes()
     assert [line["step"] for line in resumed.metrics] == [1, 2, 3]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from train_helpers import Stopped, stop_after
 
 from evolve_llm import Run, evolve
 from evolve_llm.nouns.errors import StoreError, UserError
@@ -92,16 +93,9 @@ def test_twenty_steps_of_rloo_killed_and_resumed_make_a_better_fly(locks: Path, 
 
 
 def test_a_resumed_training_equals_an_uninterrupted_one(locks: Path, tmp_path: Path) -> None:
-    class Stopped(Exception):  # noqa: N818 - plays a kill
-        pass
-
-    def stop(line: dict[str, Any]) -> None:
-        if line["step"] == 3:
-            raise Stopped
-
     whole = train(locks, "fly", tmp_path / "whole", TrainSettings(**SMALL))
     with pytest.raises(Stopped):
-        train(locks, "fly", tmp_path / "cut", TrainSettings(**SMALL), on_step=stop)
+        train(locks, "fly", tmp_path / "cut", TrainSettings(**SMALL), on_step=stop_after(3))
     resumed = train(locks, "fly", tmp_path / "cut", TrainSettings(**SMALL))
     assert weights(whole.out) == weights(resumed.out)
     told = [

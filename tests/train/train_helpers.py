@@ -46,3 +46,17 @@ def scripted_run(
     window = given.pop("window", None)
     model = given.pop("model", None) or Scripted(guessing(accuracy), context_length=window)
     return evolve(problems or sums(), model=model, out=out, **given)
+
+
+class Stopped(Exception):  # noqa: N818 - plays a kill
+    """Raised where a training is cut."""
+
+
+def stop_after(step: int) -> Callable[[dict[str, Any]], None]:
+    """For ``on_step``: cuts a training once this step is done."""
+
+    def stop(line: dict[str, Any]) -> None:
+        if line["step"] == step:
+            raise Stopped
+
+    return stop
